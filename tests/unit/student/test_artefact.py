@@ -1,0 +1,66 @@
+"""The artefact: self-contained, the same for the same data, refused when it is not sound."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+
+from signalbox.student import Student, StudentError
+from signalbox.training import train
+
+
+@pytest.fixture(params=["weights", "labels"])
+def taught(request, taught_weights, taught_labels):
+    return taught_weights if request.param == "weights" else taught_labels
+
+
+def test_what_is_read_is_what_was_written(taught) -> None:
+    data = taught.student.to_bytes()
+    read = Student.from_bytes(data)
+    assert (read.task, read.run_id) == ("places", "places-0123456789ab")
+    assert (read.kind, read.names) == (taught.student.kind, taught.student.names)
+    assert read.to_bytes() == data
+    queries = [query for query, _ in taught.examples[::9]] + ["", "never heard of"]
+    assert read.answers(queries) == taught.student.answers(queries)
+    assert read.prior == taught.student.prior
+
+
+def test_the_same_examples_in_any_order_make_the_same_bytes(taught) -> None:
+    again = train(taught.examples[::-1], taught.output, task="places", run_id="places-0123456789ab")
+    assert again.student.to_bytes() == taught.student.to_bytes()
+
+
+@pytest.mark.parametrize("position", [20, 60, 400, -1])
+def test_a_damaged_artefact_is_refused(taught_weights, position) -> None:
+    data = bytearray(taught_weights.student.to_bytes())
+    data[position] ^= 1
+    with pytest.raises(StudentError, match="damaged"):
+        Student.from_bytes(bytes(data))
+
+
+def test_a_truncated_artefact_is_refused(taught_weights) -> None:
+    with pytest.raises(StudentError, match="damaged"):
+        Student.from_bytes(taught_weights.student.to_bytes()[:-100])
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 something else", b"signalbox"])
+def test_a_foreign_file_is_refused(data) -> None:
+    with pytest.raises(StudentError, match="not a student's artefact"):
+        Student.from_bytes(data)
+
+
+def test_another_format_is_refused(taught_weights) -> None:
+    magic, _, rest = taught_weights.student.to_bytes().partition(b"\n")
+    body = rest[32:].replace(b'"format": 1', b'"format": 999', 1)
+    with pytest.raises(StudentError, match="format 999"):
+        Student.from_bytes(magic + b"\n" + hashlib.sha256(body).digest() + body)
+
+
+def test_answering_imports_nothing_that_only_training_needs() -> None:
+    program = "import sys, signalbox.student; print(*{name.split('.')[0] for name in sys.modules})"
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert not {"scipy", "boto3", "botocore"} & set(done.stdout.split())

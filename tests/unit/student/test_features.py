@@ -1,0 +1,55 @@
+"""Hashed features are what a plain loop over substrings would find."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.features import CHARACTERS, LONGEST, WORDS, extract
+from signalbox.query import normalise
+
+
+def substrings(query: str) -> Counter[tuple[str, ...]]:
+    """Count the features of a query the slow and obvious way."""
+    words = query.split(" ") if query else []
+    counted: Counter[tuple[str, ...]] = Counter()
+    for word in words:
+        padded = f" {word} "
+        counted.update(
+            (padded[start : start + size],) for size in CHARACTERS for start in range(len(padded) - size + 1)
+        )
+    counted.update(
+        ("words", *words[start : start + size]) for size in WORDS for start in range(len(words) - size + 1)
+    )
+    return counted
+
+
+@given(query=st.text(max_size=60).map(normalise))
+def test_features_are_the_substrings_within_words_and_the_runs_of_words(query) -> None:
+    hashed = Counter(extract(query).hashes.tolist())
+    assert sorted(hashed.values()) == sorted(substrings(query).values())
+
+
+def test_equal_substrings_have_equal_hashes_wherever_they_stand() -> None:
+    alone = set(extract("interview").hashes.tolist())
+    assert alone < set(extract("a long interview with nobody").hashes.tolist())
+
+
+def test_each_feature_knows_the_words_it_lies_in() -> None:
+    found = extract("one two three")
+    lies_in = Counter(zip(found.first.tolist(), found.last.tolist(), strict=True))
+    assert (lies_in[0, 1], lies_in[1, 2], lies_in[0, 2]) == (1, 1, 0)
+    assert lies_in[2, 2] > lies_in[0, 0] == lies_in[1, 1]
+
+
+def test_nothing_has_no_features() -> None:
+    assert len(extract("").hashes) == 0
+
+
+def test_hashes_are_the_same_on_every_machine() -> None:
+    # Artefacts outlive processes and move between architectures: these values may never change.
+    assert sorted(extract("é ☂").hashes.tolist())[:3] == [131471972, 393850020, 747644905]
+
+
+def test_what_is_too_long_is_cut() -> None:
+    assert len(extract("x" * (LONGEST + 500)).hashes) == len(extract("x" * LONGEST).hashes)
