@@ -1,0 +1,14 @@
+# Installs pinned wheels for Lambda (arm64, Python 3.13), whatever machine and Python this is.
+PYTHON ?= python3
+REQUIREMENTS = ../../requirements
+INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-conflicts \
+	--platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 --platform manylinux_2_17_aarch64 \
+	--implementation cp --python-version 3.13 --only-binary=:all: --no-deps --no-compile --require-hashes
+
+# Tests, type stubs and command-line scripts of a folder of packages: no function imports them.
+define trim
+	rm -rf "$(1)/bin"
+	find "$(1)" -type d -name tests -prune -exec rm -rf {} +
+	find "$(1)" -type f -name '*.pyi' -delete
+	find "$(1)" -type d -name __pycache__ -prune -exec rm -rf {} +
+endef
