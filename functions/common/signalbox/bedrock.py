@@ -1,0 +1,269 @@
+"""Amazon Bedrock: customization jobs, deployments, evaluation jobs, and asking a model."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from signalbox.models import FoundationModel
+from signalbox.run import PermanentFailure
+from signalbox.task import Customization
+
+BUSY = frozenset({"ThrottlingException", "ServiceQuotaExceededException", "TooManyRequestsException"})
+REFUSED = frozenset({"ValidationException", "AccessDeniedException", "ResourceNotFoundException"})
+_ABSENT = frozenset({"ResourceNotFoundException", "ValidationException"})
+
+
+class Busy(Exception):
+    """Bedrock throttles, or a quota is used up: what was asked for is to be asked again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A customization job as Bedrock itself reports it.
+
+    Attributes
+    ----------
+    status : str
+        InProgress, Completed, Failed, Stopping or Stopped.
+    model_arn : str | None
+        The custom model, once the job is completed.
+    message : str
+        Bedrock's failure message, "" if there is none.
+    """
+
+    arn: str
+    status: str
+    model_arn: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A custom model deployment: its status is Creating, Active or Failed."""
+
+    arn: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model said, in how many milliseconds (measured here, over the network), with how many tokens."""
+
+    text: str
+    latency_ms: float
+    input_tokens: int
+    output_tokens: int
+    stop_reason: str
+
+
+class Bedrock:
+    """Bedrock's operations as the pipeline uses them.
+
+    Every name is a run's, so that asking twice makes nothing twice: what is there already is returned.
+
+    Parameters
+    ----------
+    control, runtime : boto3 clients of bedrock and bedrock-runtime
+    """
+
+    def __init__(self, control: Any, runtime: Any) -> None:
+        self._control = control
+        self._runtime = runtime
+
+    @property
+    def region(self) -> str:
+        """The region in which models are customized and asked."""
+        return self._control.meta.region_name
+
+    def foundation_model(self, model_id: str) -> FoundationModel | None:
+        """Return what Bedrock says of a foundation model, or None if it does not offer it in this region."""
+        details = self._look_up("model", lambda: self._control.get_foundation_model(modelIdentifier=model_id))
+        if details is None:
+            return None
+        lifecycle = details["modelDetails"].get("modelLifecycle", {})
+        return FoundationModel(
+            legacy=lifecycle.get("status") == "LEGACY",
+            end_of_life=lifecycle.get("endOfLifeTime"),
+            customizations=frozenset(details["modelDetails"].get("customizationsSupported", ())),
+        )
+
+    def start_customization(
+        self, name: str, customization: Customization, *, role_arn: str, training: str, output: str, kms_key_arn: str
+    ) -> str:
+        """Start the distillation job of a run, unless it has been started, and return its ARN.
+
+        Parameters
+        ----------
+        name : str
+            The run id; it names the job and the custom model.
+        training, output : str
+            s3:// addresses of the training file and of the prefix for the job's artefacts.
+        kms_key_arn : str
+            Encrypts the custom model; "" for a key that AWS owns.
+
+        Raises
+        ------
+        Busy
+            Throttled, or a quota of jobs or models is used up.
+        PermanentFailure
+            Bedrock refuses the job.
+        """
+        started = self.customization_job(name)
+        if started is not None:
+            return started.arn
+        optional = {"customModelKmsKeyId": kms_key_arn} if kms_key_arn else {}
+        if customization.hyperparameters:
+            optional["hyperParameters"] = customization.hyperparameters
+        with _refusals("distill", "correct customization in the task, upload it and drop the dataset again"):
+            return self._control.create_model_customization_job(
+                jobName=name,
+                customModelName=name,
+                clientRequestToken=name,
+                roleArn=role_arn,
+                baseModelIdentifier=customization.student,
+                customizationType=customization.type,
+                customizationConfig={
+                    "distillationConfig": {
+                        "teacherModelConfig": {
+                            "teacherModelIdentifier": customization.teacher,
+                            "maxResponseLengthForInference": customization.max_response_tokens,
+                        }
+                    }
+                },
+                trainingDataConfig={"s3Uri": training},
+                outputDataConfig={"s3Uri": output},
+                jobTags=_tags(name),
+                customModelTags=_tags(name),
+                **optional,
+            )["jobArn"]
+
+    def customization_job(self, identifier: str) -> Job | None:
+        """Return a customization job by ARN or name, or None if there is none."""
+        answer = self._look_up(
+            "job", lambda: self._control.get_model_customization_job(jobIdentifier=identifier)
+        )
+        if answer is None:
+            return None
+        return Job(answer["jobArn"], answer["status"], answer.get("outputModelArn"), answer.get("failureMessage", ""))
+
+    def deploy(self, name: str, model_arn: str) -> str:
+        """Create the on-demand deployment of a custom model, unless it is there, and return its ARN.
+
+        Raises
+        ------
+        Busy
+            Throttled, or as many deployments are in progress as the quota allows (2 by default).
+        PermanentFailure
+            Bedrock refuses the deployment.
+        """
+        existing = self.deployment(name)
+        if existing is not None:
+            return existing.arn
+        with _refusals("deploy", "see whether this region deploys this model on demand, then drop the dataset again"):
+            return self._control.create_custom_model_deployment(
+                modelDeploymentName=name, modelArn=model_arn, clientRequestToken=name, tags=_tags(name)
+            )["customModelDeploymentArn"]
+
+    def deployment(self, identifier: str) -> Deployment | None:
+        """Return a custom model deployment by ARN or name, or None if there is none."""
+        answer = self._look_up(
+            "deployment",
+            lambda: self._control.get_custom_model_deployment(customModelDeploymentIdentifier=identifier),
+        )
+        if answer is None:
+            return None
+        return Deployment(answer["customModelDeploymentArn"], answer["status"], answer.get("failureMessage", ""))
+
+    def start_evaluation(self, name: str, configuration: dict[str, Any], *, role_arn: str, output: str) -> str:
+        """Start a judge's evaluation job, unless it has been started, and return its ARN.
+
+        Parameters
+        ----------
+        configuration : dict
+            evaluationConfig and inferenceConfig of CreateEvaluationJob.
+        output : str
+            s3:// address of the prefix for the job's results.
+
+        Raises
+        ------
+        Busy
+            Throttled, or a quota is used up.
+        PermanentFailure
+            Bedrock refuses the job.
+        """
+        with _refusals("evaluate", "correct judge in the task, or leave it out, and drop the dataset again"):
+            # An evaluation job cannot be looked up by name; the same token returns the job that it started.
+            return self._control.create_evaluation_job(
+                jobName=name,
+                clientRequestToken=name,
+                roleArn=role_arn,
+                applicationType="ModelEvaluation",
+                outputDataConfig={"s3Uri": output},
+                jobTags=_tags(name),
+                **configuration,
+            )["jobArn"]
+
+    def evaluation_status(self, arn: str) -> tuple[str, str]:
+        """Return an evaluation job's status and its failure messages in one line."""
+        answer = self._control.get_evaluation_job(jobIdentifier=arn)
+        return answer["status"], " ".join(answer.get("failureMessages", ()))
+
+    def ask(self, model_id: str, prompt: str, query: str, max_tokens: int) -> Reply:
+        """Ask a model one query with the prompt that it was trained with, at temperature 0.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            As they come; what a failed answer means is the caller's to say.
+        """
+        started = time.perf_counter()
+        answer = self._runtime.converse(
+            modelId=model_id,
+            system=[{"text": prompt}],
+            messages=[{"role": "user", "content": [{"text": query}]}],
+            inferenceConfig={"maxTokens": max_tokens, "temperature": 0.0},
+        )
+        elapsed = (time.perf_counter() - started) * 1000
+        text = "".join(content.get("text", "") for content in answer["output"]["message"]["content"])
+        usage = answer["usage"]
+        return Reply(text, elapsed, usage["inputTokens"], usage["outputTokens"], answer["stopReason"])
+
+    @staticmethod
+    def _look_up(what: str, call: Any) -> Any:
+        """Return what a Get operation finds, or None if there is nothing of the name."""
+        try:
+            return call()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in _ABSENT:
+                return None
+            if code in BUSY:
+                raise Busy(f"Bedrock throttles looking up the {what}: {_message(error)}") from error
+            raise
+
+
+@contextmanager
+def _refusals(step: str, remedy: str) -> Iterator[None]:
+    """Tell a refusal that stands from one that passes; anything else is left to be retried."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in BUSY:
+            raise Busy(f"Bedrock: {code}: {_message(error)}") from error
+        if code in REFUSED:
+            raise PermanentFailure(step, f"Bedrock: {code}: {_message(error)}", remedy) from error
+        raise
+
+
+def _message(error: ClientError) -> str:
+    return error.response["Error"].get("Message", "")
+
+
+def _tags(run_id: str) -> list[dict[str, str]]:
+    return [{"key": "signalbox:run", "value": run_id}]

@@ -1,0 +1,62 @@
+"""deploy: a completed customization job becomes a deployment that can be asked."""
+
+from signalbox.events import Event
+from signalbox.pipeline import Pipeline, step
+from signalbox.run import PermanentFailure, Run, State
+
+_STEP = "deploy"
+
+
+@step(_STEP, State.TRAINING, State.TRAINED, State.DEPLOYING)
+def deploy(run: Run, pipeline: Pipeline) -> None:
+    """Bring a run from the end of its job to an active deployment: TRAINING -> TRAINED -> DEPLOYING -> DEPLOYED.
+
+    Goes as far as Bedrock has come. Bedrock announces the end of a job but nothing about a deployment, so `watch`
+    nudges this step until the deployment is active.
+    """
+    if run.state is State.TRAINING:
+        run = _collect_model(run, pipeline)
+    if run.state is State.TRAINED:
+        run = _create_deployment(run, pipeline)
+    if run.state is State.DEPLOYING:
+        _await_deployment(run, pipeline)
+
+
+def _collect_model(run: Run, pipeline: Pipeline) -> Run:
+    """Read the job itself: an event's ARNs are not to be trusted, and the nudge may be no event of Bedrock's."""
+    job = pipeline.bedrock.customization_job(run.job_arn or run.id)
+    if job is None:
+        raise PermanentFailure(
+            _STEP, f"Bedrock knows no customization job {run.id}", "drop the dataset again to start another"
+        )
+    if job.status in ("Failed", "Stopped"):
+        raise PermanentFailure(
+            _STEP,
+            f"the customization job {job.status.lower()}: {job.message or 'Bedrock gives no reason'}",
+            f"look at the job {run.id} in the Bedrock console, mend what it names and drop the dataset again",
+        )
+    if job.status != "Completed" or job.model_arn is None:
+        return run
+    return pipeline.advance(
+        run, State.TRAINED, event=None, note=f"custom model {job.model_arn}", model_arn=job.model_arn
+    )
+
+
+def _create_deployment(run: Run, pipeline: Pipeline) -> Run:
+    if run.model_arn is None:  # a task without a Bedrock model, whose `distill` stopped half-way
+        return pipeline.advance(
+            run, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="answers inside the route function"
+        )
+    arn = pipeline.bedrock.deploy(run.id, run.model_arn)
+    return pipeline.advance(run, State.DEPLOYING, event=None, note=f"deployment {arn}", deployment_arn=arn)
+
+
+def _await_deployment(run: Run, pipeline: Pipeline) -> None:
+    deployment = pipeline.bedrock.deployment(run.deployment_arn or run.id)
+    if deployment is None or deployment.status == "Failed":
+        why = deployment.message if deployment else "it is gone"
+        raise PermanentFailure(
+            _STEP, f"the deployment failed: {why or 'Bedrock gives no reason'}", "drop the dataset again to try anew"
+        )
+    if deployment.status == "Active":
+        pipeline.advance(run, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="the deployment is active")

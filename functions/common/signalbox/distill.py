@@ -1,0 +1,72 @@
+"""distill: an accepted dataset trains the embedded student and starts the customization job at Bedrock."""
+
+import csv
+import io
+
+from signalbox.answer import Answer
+from signalbox.events import Event
+from signalbox.models import check_distillation
+from signalbox.observability import logger
+from signalbox.pipeline import Pipeline, step
+from signalbox.records import Record, read_records
+from signalbox.run import PermanentFailure, Run, State
+from signalbox.settings import setting
+from signalbox.store import CUSTOMIZATION, STUDENT, STUDENT_CURVE, TASK, TRAIN
+from signalbox.task import Task
+from signalbox.training import train
+
+
+@step("distill", State.ACCEPTED)
+def distill(run: Run, pipeline: Pipeline) -> None:
+    """Make the task's students: ACCEPTED -> TRAINING, or -> TRAINED -> DEPLOYED if none is Bedrock's.
+
+    The order is by cost: what may be refused is checked first, the embedded student costs seconds, the job money.
+    """
+    task = Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
+    if "bedrock" in task.candidates and task.customization:
+        check_distillation(task.customization, pipeline.bedrock)
+    trained = _train_embedded(run, task, pipeline) if "embedded" in task.candidates else "no embedded student asked for"
+    if "bedrock" in task.candidates and task.customization:
+        job_arn = pipeline.bedrock.start_customization(
+            run.id,
+            task.customization,
+            role_arn=setting("CUSTOMIZATION_ROLE_ARN"),
+            training=pipeline.store.uri(run.id, TRAIN),
+            output=pipeline.store.uri(run.id, CUSTOMIZATION),
+            kms_key_arn=setting("CUSTOM_MODEL_KMS_KEY_ARN"),
+        )
+        note = f"{trained}; {task.customization.teacher} teaches {task.customization.student}"
+        pipeline.advance(run, State.TRAINING, event=Event.TRAINING_STARTED, note=note, job_arn=job_arn)
+    else:
+        # No event between the two: `deploy` has nothing to do for a task without a Bedrock model.
+        moved = pipeline.advance(run, State.TRAINED, event=None, note=trained)
+        pipeline.advance(moved, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="answers inside the route function")
+
+
+def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:
+    """Train the embedded student unless an earlier attempt has, and say in words what there is."""
+    if pipeline.store.get(run.id, STUDENT) is not None:
+        return "embedded student trained before"
+    records = read_records([pipeline.store.get(run.id, TRAIN) or b""], task)
+    examples: list[tuple[str, Answer]] = [
+        (record.query, record.answer) for record in records if isinstance(record, Record) and record.answer is not None
+    ]
+    if not examples:
+        if "bedrock" not in task.candidates:
+            raise PermanentFailure(
+                "distill", "no record is labelled, and the embedded student learns from labels", "drop labelled records"
+            )
+        return "no embedded student: no record is labelled"
+    trained = train(examples, task.output, task=task.name, run_id=run.id, progress=logger.info)
+    artefact = trained.student.to_bytes()
+    pipeline.store.put(run.id, STUDENT_CURVE, _csv(trained.curve))
+    pipeline.store.put(run.id, STUDENT, artefact)  # last: its presence says that training is done
+    return f"embedded student trained on {len(examples):,} records, {len(artefact) / 1e6:.1f} MB"
+
+
+def _csv(curve: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(curve[0]) if curve else ["step"])
+    writer.writeheader()
+    writer.writerows(curve)
+    return text.getvalue()

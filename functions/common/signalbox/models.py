@@ -1,0 +1,145 @@
+"""What is known of Bedrock's models, and whether they may be distilled: asked before any money is spent.
+
+Sources, read 2026-11-21: Amazon Bedrock user guide, "Prerequisites for model distillation" (pairs and regions),
+"Deploy a custom model for on-demand inference" (regions), "Model lifecycle" (ends of life).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Protocol
+
+from signalbox.run import PermanentFailure
+from signalbox.task import Customization
+
+_STEP = "distill"
+_LIFECYCLE_PAGE = "Amazon Bedrock user guide, 'Model lifecycle'"
+_PAIRS_PAGE = "Amazon Bedrock user guide, 'Prerequisites for model distillation'"
+
+_SMALL_LLAMAS = frozenset(
+    {"meta.llama3-1-8b-instruct-v1:0", "meta.llama3-2-1b-instruct-v1:0", "meta.llama3-2-3b-instruct-v1:0"}
+)
+STUDENTS: dict[str, frozenset[str]] = {
+    "amazon.nova-pro-v1:0": frozenset({"amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0"}),
+    "amazon.nova-premier-v1:0": frozenset(
+        {"amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0", "amazon.nova-pro-v1:0"}
+    ),
+    "meta.llama3-1-405b-instruct-v1:0": frozenset(
+        {
+            "meta.llama3-1-8b-instruct-v1:0",
+            "meta.llama3-1-70b-instruct-v1:0",
+            "meta.llama3-2-1b-instruct-v1:0",
+            "meta.llama3-3-70b-instruct-v1:0",
+        }
+    ),
+    "meta.llama3-1-70b-instruct-v1:0": _SMALL_LLAMAS,
+    "meta.llama3-3-70b-instruct-v1:0": _SMALL_LLAMAS,
+}
+"""Teachers, and the students that Bedrock distils each into."""
+
+REGIONS = {"amazon": "us-east-1", "meta": "us-west-2"}
+"""By provider, the one region that distils its models."""
+
+ENDS_OF_LIFE = {"amazon.nova-premier-v1:0": date(2026, 9, 14)}
+
+
+@dataclass(frozen=True)
+class FoundationModel:
+    """What GetFoundationModel says of a model that we look at."""
+
+    legacy: bool
+    end_of_life: datetime | None
+    customizations: frozenset[str]
+
+
+class Catalogue(Protocol):
+    """Where foundation models are looked up: Bedrock."""
+
+    region: str
+
+    def foundation_model(self, model_id: str) -> FoundationModel | None:
+        """Return what is known of a model in this region, or None if it is not offered there."""
+        ...
+
+
+def foundation_id(model_id: str) -> str:
+    """Return the model behind an inference profile or a customization variant.
+
+    `us.amazon.nova-pro-v1:0` is `amazon.nova-pro-v1:0`; `amazon.nova-micro-v1:0:128k` is `amazon.nova-micro-v1:0`.
+    """
+    bare = model_id.rpartition("/")[2]
+    bare = re.sub(r"^(us-gov|us|eu|apac|global|jp|au|ca)\.", "", bare)
+    return ":".join(bare.split(":")[:2])
+
+
+def check_distillation(customization: Customization, catalogue: Catalogue) -> None:
+    """Refuse a teacher and a student that Bedrock would not distil, before the job is started.
+
+    Raises
+    ------
+    PermanentFailure
+        Naming the model, what is wrong with it and what to change in the task.
+    """
+    teacher, student = foundation_id(customization.teacher), foundation_id(customization.student)
+    _check_end_of_life(customization.teacher, ENDS_OF_LIFE.get(teacher))
+    _check_pair(teacher, student)
+    _check_region(student, catalogue.region)
+    offered_teacher = catalogue.foundation_model(teacher)
+    offered_student = catalogue.foundation_model(customization.student) or catalogue.foundation_model(student)
+    for model_id, offered in ((customization.teacher, offered_teacher), (customization.student, offered_student)):
+        if offered is None:
+            raise PermanentFailure(
+                _STEP,
+                f"Bedrock does not offer {model_id} in {catalogue.region}",
+                "name another model in customization of the task, or deploy the stack in a region that has it",
+            )
+        _check_end_of_life(model_id, offered.end_of_life.date() if offered.end_of_life else None)
+    assert offered_student is not None
+    if offered_student.legacy:
+        raise PermanentFailure(
+            _STEP,
+            f"the student {customization.student} is Legacy: Bedrock starts no new customization of it",
+            f"name an Active model as customization.student ({_LIFECYCLE_PAGE})",
+        )
+    if customization.type not in offered_student.customizations:
+        raise PermanentFailure(
+            _STEP,
+            f"Bedrock does not offer {customization.type} for {customization.student} in {catalogue.region}",
+            f"name another model as customization.student ({_PAIRS_PAGE})",
+        )
+
+
+def _check_end_of_life(model_id: str, end: date | None) -> None:
+    if end is not None and end <= datetime.now(UTC).date():
+        raise PermanentFailure(
+            _STEP,
+            f"{model_id} reached its end of life on {end.isoformat()}",
+            f"name an Active model in customization of the task ({_LIFECYCLE_PAGE}), for example "
+            "us.amazon.nova-pro-v1:0 as the teacher, upload the task and drop the dataset again",
+        )
+
+
+def _check_pair(teacher: str, student: str) -> None:
+    if teacher not in STUDENTS and student not in _known_students():
+        return  # neither is in the table, which may be older than Bedrock: GetFoundationModel decides
+    if student not in STUDENTS.get(teacher, frozenset()):
+        allowed = sorted(name for name, students in STUDENTS.items() if student in students)
+        raise PermanentFailure(
+            _STEP,
+            f"Bedrock does not distil {teacher} into {student}",
+            f"teachers for this student: {', '.join(allowed) or 'none'} ({_PAIRS_PAGE})",
+        )
+
+
+def _known_students() -> frozenset[str]:
+    return frozenset().union(*STUDENTS.values())
+
+
+def _check_region(student: str, region: str) -> None:
+    wanted = REGIONS.get(student.partition(".")[0])
+    if student in _known_students() and region != wanted:
+        raise PermanentFailure(
+            _STEP,
+            f"Bedrock distils {student} only in {wanted}, this stack is in {region}",
+            f"deploy the stack in {wanted} ({_PAIRS_PAGE})",
+        )

@@ -1,0 +1,115 @@
+"""What every step of the pipeline shares: load the run, look at its state, act, advance it once, publish."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import boto3
+from botocore.config import Config
+
+from signalbox.bedrock import Bedrock, Busy
+from signalbox.events import Event, EventBus
+from signalbox.observability import logger, metrics
+from signalbox.run import Failure, Live, PermanentFailure, Run, RunTable, State, Superseded
+from signalbox.settings import setting
+from signalbox.store import RunStore
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The adapters that the steps work with."""
+
+    runs: RunTable
+    store: RunStore
+    bus: EventBus
+    bedrock: Bedrock
+
+    def advance(self, run: Run, to: State, *, event: str | None, note: str = "", **changes: object) -> Run:
+        """Move a run on and publish the event that says so; see `RunTable.move`.
+
+        Should the event be lost between the two, it is still in the run's outbox, and `watch` publishes it.
+        """
+        moved = self.runs.move(run, to, event=event, note=note, **changes)
+        self._announce(run, moved)
+        return moved
+
+    def promote(self, run: Run, live: Live, replaces: Live | None, *, event: str, **changes: object) -> Run:
+        """Move a run to PROMOTED and the live pointer to it, and publish; see `RunTable.promote`."""
+        moved = self.runs.promote(
+            run,
+            live,
+            replaces.run_id if replaces else None,
+            event=event,
+            note=f"live, in place of {replaces.run_id}" if replaces else "live",
+            **changes,
+        )
+        self._announce(run, moved)
+        return moved
+
+    def _announce(self, before: Run, moved: Run) -> None:
+        metrics.add_metric(name=f"Run{moved.state.value.title()}", unit="Count", value=1)
+        logger.info("run advanced", extra={"from_state": before.state, "to_state": moved.state})
+        self.deliver(moved)
+
+    def deliver(self, run: Run) -> None:
+        """Publish the event in a run's outbox, if there is one, and empty the outbox."""
+        if run.outbox is not None:
+            self.bus.publish(run.outbox, run)
+            self.runs.delivered(run)
+
+    def fail(self, run_id: str, failure: Failure) -> None:
+        """End a run that cannot succeed, wherever it stands."""
+        run = self.runs.load(run_id)
+        if run is None or run.state.ended:
+            return
+        if run.state is State.TRAINING:
+            self.bus.publish(Event.TRAINING_FAILED, run.model_copy(update={"failure": failure}))
+        note = f"{failure.step}: {failure.reason}"
+        self.advance(run, State.FAILED, event=Event.RUN_FAILED, note=note, failure=failure, reason=failure.reason)
+
+
+Step = Callable[[str, Pipeline], None]
+
+
+def step(name: str, *states: State) -> Callable[[Callable[[Run, Pipeline], None]], Step]:
+    """Make what is to be done with a run in certain states a step that any event may nudge at any time.
+
+    The step loads the run and acts only if it is in one of these states. A permanent failure ends the run; a
+    quota or throttling answer leaves it waiting for `watch`; whatever else is raised goes on to be retried.
+    """
+
+    def decorate(act: Callable[[Run, Pipeline], None]) -> Step:
+        @functools.wraps(act)
+        def act_on(run_id: str, pipeline: Pipeline) -> None:
+            logger.set_correlation_id(run_id)
+            run = pipeline.runs.load(run_id)
+            if run is None or run.state not in states:
+                logger.info("nothing to do", extra={"step": name, "state": run.state if run else None})
+                return
+            try:
+                act(run, pipeline)
+            except PermanentFailure as permanent:
+                logger.warning("run failed", extra={"step": name, "reason": permanent.failure.reason})
+                pipeline.fail(run_id, permanent.failure)
+            except Busy as busy:
+                logger.info("run waits", extra={"step": name, "reason": str(busy)})
+                pipeline.runs.wait(run_id, str(busy))
+            except Superseded as superseded:
+                logger.info("run already moved on", extra={"step": name, "reason": str(superseded)})
+
+        return act_on
+
+    return decorate
+
+
+@cache
+def pipeline() -> Pipeline:
+    """Connect the steps to AWS, once a sandbox."""
+    config = Config(retries={"mode": "standard", "max_attempts": 4}, max_pool_connections=16)
+    return Pipeline(
+        runs=RunTable(boto3.resource("dynamodb", config=config).Table(setting("RUN_TABLE"))),
+        store=RunStore(boto3.client("s3", config=config), setting("DATA_BUCKET")),
+        bus=EventBus(boto3.client("events", config=config), setting("EVENT_BUS")),
+        bedrock=Bedrock(boto3.client("bedrock", config=config), boto3.client("bedrock-runtime", config=config)),
+    )

@@ -1,0 +1,183 @@
+"""Records in the bedrock-conversation-2024 format, read line by line, and what is wrong with the others."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from signalbox.answer import Answer, AnswerError, parse_answer
+from signalbox.query import normalise
+from signalbox.task import Task
+
+SCHEMA_VERSION = "bedrock-conversation-2024"
+MAX_LINE_BYTES = 16 * 1024
+"""Bedrock's quota for a line of distillation input (general reference, Amazon Bedrock quotas)."""
+
+_USER_TEXT = "messages[0].content[0].text"
+_ASSISTANT_TEXT = "messages[1].content[0].text"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One usable line: a query and, unless it is a prompt only, the teacher's answer.
+
+    Attributes
+    ----------
+    line : int
+        Counted from 1.
+    query : str
+        As written.
+    key : str
+        The normalised query; records of one key ask the same thing.
+    answer : Answer | None
+        None for a prompt-only record.
+    answer_text : str | None
+        The assistant's text to the letter, which is what a model is trained on.
+    """
+
+    line: int
+    query: str
+    key: str
+    answer: Answer | None
+    answer_text: str | None
+
+    def to_json(self, prompt: str) -> bytes:
+        """Write the record as one line, with the task's prompt whether or not the original had one."""
+        messages = [{"role": "user", "content": [{"text": self.query}]}]
+        if self.answer_text is not None:
+            messages.append({"role": "assistant", "content": [{"text": self.answer_text}]})
+        body = {"schemaVersion": SCHEMA_VERSION, "system": [{"text": prompt}], "messages": messages}
+        return json.dumps(body, ensure_ascii=False).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a line cannot be used: the line (counted from 1), the field in it ("" if all of it) and the reason."""
+
+    line: int
+    field: str
+    reason: str
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Content(_Strict):
+    text: Annotated[str, Field(min_length=1)]
+    type: Literal["text"] = "text"
+
+
+class _Message(_Strict):
+    role: Literal["user", "assistant"]
+    content: Annotated[list[_Content], Field(min_length=1, max_length=1)]
+
+
+class _Conversation(_Strict):
+    schemaVersion: Literal["bedrock-conversation-2024"]  # noqa: N815 (the format's own key)
+    system: Annotated[list[_Content], Field(max_length=1)] = []
+    messages: Annotated[list[_Message], Field(min_length=1, max_length=2)]
+
+
+def read_records(chunks: Iterable[bytes], task: Task) -> Iterator[Record | Problem]:
+    """Read a dataset of a task line by line, in memory bounded by one chunk and one line.
+
+    Parameters
+    ----------
+    chunks : Iterable[bytes]
+        The file in pieces of any size.
+    task : Task
+        Gives the prompt that a system text must equal, and what an answer looks like.
+
+    Yields
+    ------
+    Record | Problem
+        One for each line, in order. A line feed at the end of the file starts no further line.
+    """
+    for number, line in enumerate(_lines(chunks), start=1):
+        yield _read(number, line, task)
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split at line feeds; of an overlong line, yield only so much that it is recognised as such."""
+    pending = b""
+    for chunk in chunks:
+        *complete, rest = chunk.split(b"\n")
+        for line in complete:
+            yield pending + line
+            pending = b""
+        pending = (pending + rest)[: MAX_LINE_BYTES + 1]
+    if pending:
+        yield pending
+
+
+def _read(number: int, line: bytes, task: Task) -> Record | Problem:
+    if len(line) > MAX_LINE_BYTES:
+        return Problem(number, "", f"the line is longer than {MAX_LINE_BYTES:,} bytes, the most that Bedrock takes")
+    if not line.strip():
+        return Problem(number, "", "the line is empty")
+    if line.startswith(b"\xef\xbb\xbf"):
+        return Problem(number, "", "the file starts with a byte order mark; save it as UTF-8 without one")
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return Problem(number, "", f"not UTF-8: byte {error.start + 1} of the line is 0x{line[error.start]:02x}")
+    try:
+        conversation = _Conversation.model_validate_json(line)
+    except ValidationError as error:
+        fault: Any = error.errors(include_url=False)[0]
+        return Problem(number, _field(fault["loc"]), _reason(fault))
+    return _interpret(number, conversation, task)
+
+
+def _interpret(number: int, conversation: _Conversation, task: Task) -> Record | Problem:
+    if conversation.system and conversation.system[0].text != task.prompt:
+        return Problem(number, "system[0].text", f"differs from the prompt of task {task.name}, which it must equal")
+    user, *reply = conversation.messages
+    if user.role != "user":
+        return Problem(number, "messages[0].role", "must be user: a record is one question and at most one answer")
+    query = user.content[0].text
+    if not normalise(query):
+        return Problem(number, _USER_TEXT, "the query is empty")
+    if not reply:
+        return Record(number, query, normalise(query), None, None)
+    if reply[0].role != "assistant":
+        return Problem(number, "messages[1].role", "must be assistant: a record is one question and one answer")
+    answer_text = reply[0].content[0].text
+    try:
+        answer = parse_answer(answer_text, task.output)
+    except AnswerError as error:
+        return Problem(number, _ASSISTANT_TEXT + (f": {error.field}" if error.field else ""), error.reason)
+    return Record(number, query, normalise(query), answer, answer_text)
+
+
+def _field(location: tuple[str | int, ...]) -> str:
+    """Write pydantic's location as a path into the record: messages[0].content[0].text."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _reason(fault: Any) -> str:
+    """Say what pydantic found in words that tell what to change."""
+    context = fault.get("ctx", {})
+    match fault["type"]:
+        case "json_invalid":
+            return f"not JSON: {context['error']}"
+        case "extra_forbidden":
+            return "unknown key; Bedrock refuses a record with any key that the format does not have"
+        case "missing":
+            return "is missing"
+        case "literal_error":
+            return f"must be {context['expected']}, not {str(fault['input'])[:60]!r}"
+        case "too_long":
+            return f"has {context['actual_length']} entries; at most {context['max_length']} can be used"
+        case "too_short" | "string_too_short":
+            return "is empty"
+        case "model_type":
+            return "must be a JSON object"
+        case _:
+            return fault["msg"]

@@ -1,0 +1,118 @@
+"""The data bucket: a task's spec, a dropped dataset, and the prefix under which a run keeps all it used and made."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from signalbox.run import DatasetObject
+
+TASK = "task.json"
+TRAIN = "train.jsonl"
+GOLDEN = "golden.jsonl"
+VALIDATION = "validation.json"
+STUDENT = "student/student.bin"
+STUDENT_CURVE = "student/curve.csv"
+CUSTOMIZATION = "customization/"
+JUDGE = "judge/"
+JUDGE_DATASET = "judge/dataset.jsonl"
+METRICS = "metrics.json"
+REPORT = "report.html"
+
+_CHUNK_BYTES = 1 << 20
+_CONTENT_TYPES = {
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "html": "text/html; charset=utf-8",
+    "csv": "text/csv",
+}
+
+
+def predictions_of(candidate: str) -> str:
+    """Name the object that holds a candidate's answers to the golden set."""
+    return f"predictions/{candidate}.jsonl"
+
+
+class RunStore:
+    """Objects of the data bucket by what they are.
+
+    Parameters
+    ----------
+    s3 : boto3 S3 client
+    bucket : str
+    """
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def uri(self, run_id: str, name: str) -> str:
+        """Return the s3:// address of one of a run's objects, or of a prefix that ends in a slash."""
+        return f"s3://{self._bucket}/{_key(run_id, name)}"
+
+    def put(self, run_id: str, name: str, body: bytes | str) -> None:
+        """Write one of a run's objects whole; a second writer's object replaces the first's."""
+        content_type = _CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
+        content = body.encode() if isinstance(body, str) else body
+        self._s3.put_object(Bucket=self._bucket, Key=_key(run_id, name), Body=content, ContentType=content_type)
+
+    def get(self, run_id: str, name: str) -> bytes | None:
+        """Return one of a run's objects, or None if the run has none of this name."""
+        return self._read(_key(run_id, name))
+
+    def task_spec(self, task: str) -> bytes | None:
+        """Return the task.yaml that was uploaded for a task, or None."""
+        return self._read(f"tasks/{task}/task.yaml")
+
+    def task_golden(self, task: str) -> bytes | None:
+        """Return the golden set that was uploaded with a task, or None."""
+        return self._read(f"tasks/{task}/{GOLDEN}")
+
+    def dataset(self, dataset: DatasetObject) -> Iterator[bytes] | None:
+        """Return the very object version that was dropped, in pieces; None if it is gone."""
+        version = {"VersionId": dataset.version_id} if dataset.version_id else {}
+        try:
+            answer = self._s3.get_object(Bucket=dataset.bucket, Key=dataset.key, **version)
+        except ClientError as error:
+            if _missing(error):
+                return None
+            raise
+        return answer["Body"].iter_chunks(_CHUNK_BYTES)
+
+    def judge_outputs(self, run_id: str) -> list[bytes]:
+        """Return what the judge's evaluation job has written, found by its ending since the folders are not documented."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_key(run_id, JUDGE))
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        outputs = [self._read(key) for key in sorted(keys) if key.endswith("_output.jsonl")]
+        return [output for output in outputs if output is not None]
+
+    def dropped_between(self, earliest: datetime, latest: datetime) -> Iterator[DatasetObject]:
+        """Return every object version dropped under datasets/ between two moments."""
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix="datasets/")
+        for page in pages:
+            for version in page.get("Versions", []):
+                if earliest <= version["LastModified"] <= latest and not version["Key"].endswith("/"):
+                    yield DatasetObject(
+                        bucket=self._bucket,
+                        key=version["Key"],
+                        version_id=version["VersionId"],
+                        etag=version["ETag"].strip('"'),
+                        size=version["Size"],
+                    )
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if _missing(error):
+                return None
+            raise
+
+
+def _key(run_id: str, name: str) -> str:
+    return f"runs/{run_id}/{name}"
+
+
+def _missing(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404")

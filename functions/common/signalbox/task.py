@@ -1,0 +1,255 @@
+"""The task spec: what is to be distilled, into what, and how good it has to be."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
+NAME_LENGTH = 24
+RESERVED_SIGNALS = {"reasoning"}
+
+Share = Annotated[float, Field(ge=0, le=1)]
+ModelId = Annotated[str, Field(min_length=1, max_length=2048)]
+Candidate = Literal["embedded", "bedrock"]
+Tier = Literal["bedrock", "embedded", "baseline", "prior"]
+
+
+class TaskError(ValueError):
+    """A task spec cannot be used; `problems` says of each fault where it is and what to do."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        super().__init__(f"{source}: " + "; ".join(problems))
+        self.source = source
+        self.problems = problems
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Weights(_Section):
+    """The answer is one weight in [0, 1] for each signal; they sum to 1."""
+
+    signals: tuple[str, ...] = Field(alias="weights", min_length=2, max_length=50)
+
+    @field_validator("signals")
+    @classmethod
+    def _usable_as_keys(cls, signals: tuple[str, ...]) -> tuple[str, ...]:
+        for signal in signals:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,39}", signal) or signal in RESERVED_SIGNALS:
+                raise ValueError(
+                    f"{signal!r} cannot name a signal: use letters, digits, _ and -, at most 40, not 'reasoning'"
+                )
+        return _distinct(signals)
+
+
+class Labels(_Section):
+    """The answer is one of these labels."""
+
+    labels: tuple[str, ...] = Field(min_length=2, max_length=1000)
+
+    @field_validator("labels")
+    @classmethod
+    def _usable_as_answers(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        for label in labels:
+            if not label or label != label.strip() or len(label) > 100:
+                raise ValueError(f"{label!r} cannot be a label: 1 to 100 characters, no space at either end")
+        return _distinct(labels)
+
+
+class Customization(_Section):
+    """How Bedrock makes the student: CreateModelCustomizationJob's choices."""
+
+    type: Literal["DISTILLATION"] = "DISTILLATION"
+    teacher: ModelId
+    student: ModelId
+    max_response_tokens: int = Field(default=200, ge=1, le=5000)
+    hyperparameters: dict[str, str] = {}
+
+    @field_validator("hyperparameters", mode="before")
+    @classmethod
+    def _as_bedrock_takes_them(cls, values: Any) -> Any:
+        # The API's hyperParameters are a map of strings; YAML reads 2 as a number.
+        return {key: str(value) for key, value in values.items()} if isinstance(values, dict) else values
+
+
+class Compare(_Section):
+    """Models asked beside the students: the student before customization, and what it should match."""
+
+    base: ModelId | None = None
+    baseline: ModelId | None = None
+
+
+class Judge(_Section):
+    """The model that grades answers in a Bedrock evaluation job."""
+
+    model: ModelId
+    rubric: Literal["OverallQuality"] = "OverallQuality"
+
+
+class Serve(_Section):
+    """In which order the router asks, and how long it may take altogether."""
+
+    order: tuple[Tier, ...] = ("bedrock", "embedded", "baseline", "prior")
+    budget_ms: int = Field(default=2000, ge=50, le=9000)
+
+    @field_validator("order")
+    @classmethod
+    def _ends_with_what_cannot_fail(cls, order: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        if not order or order[-1] != "prior":
+            raise ValueError("must end with 'prior', the tier that cannot fail")
+        return _distinct(order)
+
+
+class Gates(_Section):
+    """What the model that would answer first must reach on the golden set before it goes live.
+
+    `mae`, `dominant_share` and `rubric` apply to weights, `accuracy` and `macro_f1` to labels; `judge` is
+    the mean score of the judge from 1 to 5; `not_worse_than_live` is how much worse than the live model
+    the mean absolute error (or the accuracy) may be.
+    """
+
+    valid_share: Share = 0.99
+    mae: Share | None = None
+    dominant_share: Share | None = None
+    rubric: float | None = Field(default=None, ge=1, le=5)
+    accuracy: Share | None = None
+    macro_f1: Share | None = None
+    judge: float | None = Field(default=None, ge=1, le=5)
+    not_worse_than_live: Share | None = 0.01
+
+
+class Dataset(_Section):
+    """What a dataset of this task may look like."""
+
+    max_invalid_share: Share = 0.02
+    golden_share: float = Field(default=0.15, gt=0, le=0.5)
+    max_golden: int = Field(default=200, ge=20, le=1000)
+
+
+class Task(_Section):
+    """A task spec as uploaded to tasks/<task>/task.yaml; see docs/task-spec.md for each key."""
+
+    name: str = Field(max_length=NAME_LENGTH)
+    output: Weights | Labels
+    prompt: str = Field(min_length=1, max_length=8000)
+    teacher_prompt: str = ""
+    customization: Customization | None = None
+    candidates: tuple[Candidate, ...] = ("embedded", "bedrock")
+    compare: Compare = Compare()
+    judge: Judge | None = None
+    serve: Serve = Serve()
+    gates: Gates = Gates()
+    dataset: Dataset = Dataset()
+
+    @field_validator("name")
+    @classmethod
+    def _usable_in_names(cls, name: str) -> str:
+        # Job, model and deployment names derive from it; a custom model's name allows no doubled dash.
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise ValueError(f"{name!r} must be lower-case letters and digits, with single dashes between them")
+        return name
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _one_kind_of_output(cls, output: Any) -> Any:
+        if isinstance(output, dict) and set(output) == {"weights"}:
+            return Weights.model_validate(output)
+        if isinstance(output, dict) and set(output) == {"labels"}:
+            return Labels.model_validate(output)
+        if isinstance(output, Weights | Labels):
+            return output
+        raise ValueError("must be either {weights: [signal, ...]} or {labels: [label, ...]}")
+
+    @field_validator("candidates")
+    @classmethod
+    def _some_candidate(cls, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        if not candidates:
+            raise ValueError("name at least one of embedded, bedrock")
+        return _distinct(candidates)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "bedrock" in self.candidates and self.customization is None:
+            raise ValueError("candidates has bedrock, so customization must say which teacher and student")
+        if not set(self.candidates) & set(self.serve.order):
+            raise ValueError("serve.order names none of the candidates, so no student would ever answer")
+        wrong = {"accuracy", "macro_f1"} if isinstance(self.output, Weights) else {"mae", "dominant_share", "rubric"}
+        for gate in sorted(wrong):
+            if getattr(self.gates, gate) is not None:
+                raise ValueError(f"gates.{gate} does not apply to a task whose output is {self.output_kind}")
+        return self
+
+    @property
+    def output_kind(self) -> Literal["weights", "labels"]:
+        """Which of the two kinds of answer the task asks for."""
+        return "weights" if isinstance(self.output, Weights) else "labels"
+
+    @property
+    def first_served(self) -> Candidate:
+        """The candidate that would answer first, hence the one that the gates are applied to."""
+        return next(tier for tier in self.serve.order if tier in self.candidates)
+
+    @classmethod
+    def from_yaml(cls, text: str | bytes, source: str = "task.yaml") -> "Task":
+        """Read a task spec.
+
+        Raises
+        ------
+        TaskError
+            With the line, the field and the reason of each fault.
+        """
+        import yaml  # not at import: the route reads its task from the live pointer, as JSON
+
+        try:
+            node = yaml.compose(text, Loader=yaml.CSafeLoader)
+            content = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise TaskError(source, [f"not YAML: {' '.join(str(error).split())}"]) from error
+        except UnicodeDecodeError as error:
+            raise TaskError(source, [f"not UTF-8 at byte {error.start}"]) from error
+        if not isinstance(content, dict):
+            raise TaskError(source, ["line 1: a mapping with name, output, prompt and so on is expected"])
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise TaskError(source, [_fault(fault, node) for fault in error.errors()]) from error
+
+    def to_json(self) -> str:
+        """Write the spec for a run's prefix; `Task.model_validate_json` reads it."""
+        return self.model_dump_json(by_alias=True, indent=2)
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} named more than once")
+    return values
+
+
+def _fault(fault: Any, node: Any) -> str:
+    """Say of one of pydantic's errors on which line it is, in which field, and why."""
+    path = [part for part in fault["loc"] if part not in ("Weights", "Labels")]
+    field = ".".join(str(part) for part in path)
+    reason = {
+        "extra_forbidden": "unknown key; check its spelling and indentation",
+        "missing": "is missing",
+    }.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+    return f"line {_line(node, path)}: " + (f"{field}: {reason}" if field else reason)
+
+
+def _line(node: Any, path: list[Any]) -> int:
+    """Find the line of the deepest key of `path` that the YAML document has, counted from 1."""
+    line = node.start_mark.line + 1
+    for part in path:
+        if isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+            continue
+        pair = next((pair for pair in node.value if isinstance(pair, tuple) and pair[0].value == part), None)
+        if pair is None:
+            break
+        line = pair[0].start_mark.line + 1
+        node = pair[1]
+    return line

@@ -1,0 +1,143 @@
+"""validate: a dataset dropped into S3 becomes a run, and the run is accepted or rejected."""
+
+import json
+from typing import Any
+
+from signalbox.dataset import MAX_BYTES, Dataset, GoldenError, examine, read_golden
+from signalbox.events import Event
+from signalbox.pipeline import Pipeline, step
+from signalbox.records import Record
+from signalbox.run import NO_TASK, DatasetObject, Run, State
+from signalbox.store import GOLDEN, TASK, TRAIN, VALIDATION
+from signalbox.task import NAME_LENGTH, Task, TaskError
+
+_LISTED_IN_EVENT = 5
+
+
+class Rejection(Exception):
+    """A dataset cannot become a model; says why and what to do, and lists the lines at fault if there are any."""
+
+    def __init__(self, reasons: list[str], findings: dict[str, Any] | None = None) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+        self.findings = findings or {"accepted": False, "reasons": reasons, "problems": []}
+
+
+def receive(dataset: DatasetObject, pipeline: Pipeline) -> str:
+    """Register the run of a dropped dataset, once however often it is announced, and return its id."""
+    return pipeline.runs.receive(dataset).id
+
+
+@step("validate", State.RECEIVED)
+def validate(run: Run, pipeline: Pipeline) -> None:
+    """Check a dataset before money is spent on it: RECEIVED -> ACCEPTED | REJECTED.
+
+    Writes task.json, train.jsonl, golden.jsonl and validation.json under the run.
+    """
+    try:
+        task = _task_of(run, pipeline)
+        dataset = _examined(run, task, pipeline)
+    except Rejection as rejection:
+        _reject(run, rejection, pipeline)
+        return
+    pipeline.store.put(run.id, TASK, task.to_json())
+    pipeline.store.put(run.id, TRAIN, _lines(dataset.train, task))
+    pipeline.store.put(run.id, GOLDEN, _lines(dataset.golden, task))
+    pipeline.store.put(run.id, VALIDATION, _written(run, dataset.findings()))
+    note = "{records:,} records, {train:,} to train on, {golden:,} golden, {invalid:,} dropped".format(**dataset.counts)
+    summary = {"counts": dataset.counts, "golden_source": dataset.golden_source}
+    pipeline.advance(run, State.ACCEPTED, event=Event.DATASET_ACCEPTED, note=note, summary=summary)
+
+
+def _task_of(run: Run, pipeline: Pipeline) -> Task:
+    if run.task == NO_TASK:
+        raise Rejection(
+            [f"{run.dataset.key} lies in no task's folder; drop datasets as datasets/<task>/<name>.jsonl, with "
+             f"a task name of lower-case letters, digits and single dashes, at most {NAME_LENGTH}"]
+        )  # fmt: skip
+    spec, source = pipeline.store.task_spec(run.task), f"tasks/{run.task}/task.yaml"
+    if spec is None:
+        raise Rejection([f"there is no task {run.task}: upload its spec to {source}, then drop the dataset again"])
+    try:
+        task = Task.from_yaml(spec, source)
+    except TaskError as error:
+        raise Rejection([f"{source} cannot be used: {problem}" for problem in error.problems]) from error
+    if task.name != run.task:
+        raise Rejection([f"{source} names the task {task.name!r}; its name must be that of its folder, {run.task!r}"])
+    return task
+
+
+def _examined(run: Run, task: Task, pipeline: Pipeline) -> Dataset:
+    if run.dataset.size >= MAX_BYTES:
+        raise Rejection([f"the file has {run.dataset.size:,} bytes; it must have less than {MAX_BYTES:,}"])
+    golden, golden_source = _golden_of(task, pipeline)
+    dataset = _examine(run, task, pipeline, golden, golden_source)
+    if golden is None and not dataset.counts["labelled"]:
+        # Nothing to split a golden set from: what the live model was measured on measures this one as well.
+        golden, golden_source = _golden_of_live(task, pipeline)
+        if golden is not None:
+            dataset = _examine(run, task, pipeline, golden, golden_source)
+    if dataset.reasons:
+        raise Rejection(dataset.reasons, dataset.findings())
+    return dataset
+
+
+def _examine(
+    run: Run, task: Task, pipeline: Pipeline, golden: list[Record] | None, golden_source: str
+) -> Dataset:
+    chunks = pipeline.store.dataset(run.dataset)
+    if chunks is None:
+        raise Rejection([f"s3://{run.dataset.bucket}/{run.dataset.key} was deleted before it could be read"])
+    return examine(chunks, task, golden, golden_source)
+
+
+def _golden_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
+    """Return the golden set that was uploaded with the task."""
+    content, source = pipeline.store.task_golden(task.name), f"tasks/{task.name}/{GOLDEN}"
+    if content is None:
+        return None, ""
+    try:
+        return read_golden([content], task, source), source
+    except GoldenError as error:
+        problems = [
+            {"line": problem.line, "field": problem.field, "reason": problem.reason} for problem in error.problems
+        ]
+        raise Rejection([str(error)], {"accepted": False, "reasons": [str(error)], "problems": problems}) from error
+
+
+def _golden_of_live(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
+    """Return the golden set of the run that is live, if its task asks for the same output."""
+    live = pipeline.runs.live(task.name)
+    content = pipeline.store.get(live.run_id, GOLDEN) if live else None
+    if live is None or content is None or Task.model_validate(live.task).output != task.output:
+        return None, ""
+    # The prompt of that run may have been another one; its queries and answers are the same.
+    asked_then = task.model_copy(update={"prompt": Task.model_validate(live.task).prompt})
+    source = f"golden set of the live run {live.run_id}"
+    return read_golden([content], asked_then, source), source
+
+
+def _lines(records: list[Record], task: Task) -> bytes:
+    return b"".join(record.to_json(task.prompt) for record in records)
+
+
+def _written(run: Run, findings: dict[str, Any]) -> str:
+    dataset = f"s3://{run.dataset.bucket}/{run.dataset.key}"
+    return json.dumps({"run_id": run.id, "dataset": dataset, **findings}, ensure_ascii=False, indent=1)
+
+
+def _reject(run: Run, rejection: Rejection, pipeline: Pipeline) -> None:
+    pipeline.store.put(run.id, VALIDATION, _written(run, rejection.findings))
+    summary = {
+        "reasons": rejection.reasons,
+        "problems": rejection.findings.get("problems", [])[:_LISTED_IN_EVENT],
+        "counts": rejection.findings.get("counts", {}),
+    }
+    pipeline.advance(
+        run,
+        State.REJECTED,
+        event=Event.DATASET_REJECTED,
+        note=rejection.reasons[0],
+        reason="; ".join(rejection.reasons),
+        summary=summary,
+    )

@@ -1,0 +1,69 @@
+"""watch: whatever should have happened and has not is nudged, announced as stalled, or ended."""
+
+from datetime import UTC, datetime, timedelta
+
+from signalbox.events import Event
+from signalbox.observability import logger
+from signalbox.pipeline import Pipeline
+from signalbox.run import Failure, Run, State, run_id_for
+
+_SWEPT = timedelta(days=1)
+_PATIENCE = {State.TRAINING: timedelta(hours=24), State.EVALUATING: timedelta(hours=6)}
+_OTHERWISE = timedelta(hours=1)
+"""How long a run may stay in a state before it is called stalled; after as long again it fails."""
+
+
+def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
+    """Go once through everything that is not finished, and return how many runs were nudged.
+
+    Heals a lost event, a crash between two steps, a quota that was used up, and a deployment, which announces
+    nothing: the step whose turn it is looks at the run again. An event that was owed but not published is.
+
+    Parameters
+    ----------
+    nudge_after : timedelta
+        How long a run may stay untouched before it is nudged, so that steps at work are left alone.
+    """
+    now = datetime.now(UTC)
+    _register_unannounced(pipeline, now, nudge_after)
+    nudged = 0
+    for run in pipeline.runs.active():
+        if now - run.updated_at < nudge_after:
+            continue
+        try:
+            nudged += _heal(run, now, pipeline)
+        except Exception:  # one run that cannot be healed must not keep the others waiting
+            logger.exception("run not healed", extra={"run_id": run.id})
+    return nudged
+
+
+def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> None:
+    """Register datasets whose S3 event never arrived."""
+    for dataset in pipeline.store.dropped_between(now - _SWEPT, now - nudge_after):
+        if pipeline.runs.load(run_id_for(dataset)) is None:
+            pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
+
+
+def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
+    """Publish what is owed, and nudge, announce or end the run."""
+    pipeline.deliver(run)
+    if run.state.ended:
+        return False
+    stayed, patience = now - run.updated_at, _PATIENCE.get(run.state, _OTHERWISE)
+    if stayed > 2 * patience:
+        _end(run, stayed, pipeline)
+        return False
+    if stayed > patience and not run.stalled:
+        pipeline.deliver(pipeline.runs.mark_stalled(run, _overstayed(run, stayed)))
+    pipeline.bus.publish(Event.RUN_NUDGED, run)
+    return True
+
+
+def _end(run: Run, stayed: timedelta, pipeline: Pipeline) -> None:
+    remedy = "look at the logs of the step and at its job in the Bedrock console, then drop the dataset again"
+    pipeline.fail(run.id, Failure(step=run.state.lower(), reason=_overstayed(run, stayed), remedy=remedy))
+
+
+def _overstayed(run: Run, stayed: timedelta) -> str:
+    reason = f"in state {run.state} for {stayed.total_seconds() / 3600:.1f} hours"
+    return f"{reason}, waiting: {run.waiting}" if run.waiting else reason
