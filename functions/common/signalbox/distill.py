@@ -57,6 +57,7 @@ def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:
                 "distill", "no record is labelled, and the embedded student learns from labels", "drop labelled records"
             )
         return "no embedded student: no record is labelled"
+    pipeline.runs.touch(run)
     trained = train(examples, task.output, task=task.name, run_id=run.id, progress=logger.info)
     artefact = trained.student.to_bytes()
     pipeline.store.put(run.id, STUDENT_CURVE, _csv(trained.curve))

@@ -65,6 +65,7 @@ def evaluate(run: Run, pipeline: Pipeline) -> None:
         )
     measured: dict[str, Any] = {}
     for candidate in candidates:
+        pipeline.runs.touch(run)
         predictions = _predictions(run, candidate, golden, pipeline)
         measured[candidate.name] = {"model": candidate.model, **score(predictions, task.output)}
         logger.info("candidate answered", extra={"candidate": candidate.name, "queries": len(predictions)})

@@ -108,6 +108,8 @@ class Run(BaseModel):
 
     Attributes
     ----------
+    updated_at : datetime
+        The last sign of life; when its state began stands in the history.
     outbox : str | None
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
     waiting : str
@@ -317,21 +319,25 @@ class RunTable:
     def delivered(self, run: Run) -> None:
         """Note that the event in the run's outbox has been published."""
         gone: dict[str, Any] = {"outbox": None} | ({_ACTIVE: None} if run.state.ended else {})
-        self._touch(run, gone)
+        self._change(run, gone)
+
+    def touch(self, run: Run) -> None:
+        """Give a sign of life from a step that takes minutes, so that `watch` leaves the run to it."""
+        self._change(run, {"updated_at": _now().isoformat()})
 
     def wait(self, run_id: str, reason: str) -> None:
         """Note what a run is waiting for; its state and its place in the line of `watch` stay."""
         run = self.load(run_id)
         if run is not None and not run.state.ended:
-            self._touch(run, {"waiting": reason})
+            self._change(run, {"waiting": reason})
 
     def mark_stalled(self, run: Run, note: str) -> Run:
         """Note that a run has overstayed in its state, and owe the event that says so."""
         stalled = run.model_copy(update={"stalled": True, "outbox": "RunStalled", "reason": note})
-        self._touch(run, {"stalled": True, "outbox": "RunStalled", "reason": note})
+        self._change(run, {"stalled": True, "outbox": "RunStalled", "reason": note})
         return stalled
 
-    def _touch(self, run: Run, changes: dict[str, Any]) -> None:
+    def _change(self, run: Run, changes: dict[str, Any]) -> None:
         """Change attributes of a run that is still in the state it was loaded in; otherwise leave it."""
         write = _update_expression(changes, condition="#state = :from", values={":from": run.state.value})
         try:

@@ -49,7 +49,7 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     pipeline.deliver(run)
     if run.state.ended:
         return False
-    stayed, patience = now - run.updated_at, _PATIENCE.get(run.state, _OTHERWISE)
+    stayed, patience = now - run.history[-1].at, _PATIENCE.get(run.state, _OTHERWISE)
     if stayed > 2 * patience:
         _end(run, stayed, pipeline)
         return False
