@@ -100,7 +100,7 @@ def _parse_weights(text: str, output: Weights) -> Answer:
             raise AnswerError(_shortened(key), f"unknown signal; the task has {', '.join(output.signals)}")
         # A bool is an int to Python, and an integer of 400 digits would overflow a float.
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise AnswerError(key, f"must be a number from 0 to 1, not {_shortened(json.dumps(value))}")
+            raise AnswerError(key, f"must be a number from 0 to 1, not {_shortened(value)}")
     total = math.fsum(body.values())
     if abs(total - 1) > SUM_TOLERANCE + 1e-9:
         raise AnswerError("", f"the weights sum to {total:.4g}, not to 1 within {SUM_TOLERANCE}")
@@ -118,8 +118,9 @@ def _refuse_constant(name: str) -> float:
     raise AnswerError("", f"{name} is not a number that JSON knows")
 
 
-def _shortened(text: str, length: int = 60) -> str:
-    return repr(text if len(text) <= length else text[:length] + "…")
+def _shortened(value: Any, length: int = 60) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= length else text[:length] + "…"
 
 
 def serialisable_weights(weights: Mapping[str, float]) -> dict[str, float]:

@@ -104,7 +104,7 @@ class Moment(BaseModel):
 
 
 class Run(BaseModel):
-    """One item of the run table; `docs/run-item.md` is this class.
+    """One item of the run table.
 
     Attributes
     ----------
