@@ -1,3 +1,32 @@
+# Needs Python 3.11 or newer, make and the package registry; everything else is installed into .venv.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.DEFAULT_GOAL = help
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+.PHONY: setup
+setup: .venv/installed ## .venv, with what requirements/development.txt pins
+
+.venv/installed: requirements/development.txt
+	@test -n "$(PYTHON)" || { echo "Signalbox needs Python 3.11 or newer: install it, or make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "installing into .venv what $< pins; this takes a minute, once"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.PHONY: run
+run: setup ## the whole story on this machine: dataset in, router out
+	@.venv/bin/python -m local run
+
+.PHONY: test
+test: setup ## every test
+	.venv/bin/python -m pytest --numprocesses auto tests/unit tests/integration
+	.venv/bin/python -m pytest tests/e2e
+
 ##### Template, artefacts and requirements ######################################################################
 
 # AWS SAM CLI: its pins conflict with those of development, so it lives in an environment of its own.
@@ -8,7 +37,8 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --
 
 $(SAM_VENV)/installed: requirements/sam.txt
 	python3 -m venv --clear $(SAM_VENV)
-	$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sam.txt
+	$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements/sam.txt
 	touch $@
 
 .PHONY: lint

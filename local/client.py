@@ -1,0 +1,151 @@
+"""The app as a client sees it: nothing but its two addresses, and what CloudFormation says is behind them."""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import stack
+from local.settings import CREDENTIALS, HOST, REGION
+from signalbox.run import RunTable
+
+
+class NotReachable(Exception):
+    """No app answers at the address; the message says how to start one."""
+
+
+class ApiError(Exception):
+    """The API refused a request; `status` is HTTP's, the message the API's own."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class App:
+    """An app that is up on this machine."""
+
+    endpoint: str
+    api: str
+    bucket: str
+    table: str
+
+    def client(self, service: str) -> Any:
+        """A boto3 client for one of the services behind the endpoint."""
+        return _session().client(service, endpoint_url=self.endpoint, config=_CONFIG)
+
+    @cached_property
+    def objects(self) -> Any:
+        """S3."""
+        return self.client("s3")
+
+    @cached_property
+    def bedrock(self) -> Any:
+        """The stand-in's control plane."""
+        return self.client("bedrock")
+
+    @cached_property
+    def run_items(self) -> Any:
+        """The run table as a boto3 Table."""
+        return _session().resource("dynamodb", endpoint_url=self.endpoint, config=_CONFIG).Table(self.table)
+
+    @cached_property
+    def runs(self) -> RunTable:
+        """The run table as the functions see it."""
+        return RunTable(self.run_items)
+
+    def object(self, key: str) -> bytes | None:
+        """An object of the data bucket, or None."""
+        try:
+            return self.objects.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except self.objects.exceptions.NoSuchKey:
+            return None
+
+    def document(self, key: str) -> dict[str, Any] | None:
+        """A JSON object of the data bucket, or None."""
+        content = self.object(key)
+        return None if content is None else json.loads(content)
+
+    def route(self, query: str, task: str) -> dict[str, Any]:
+        """Ask the API, over HTTP.
+
+        Raises
+        ------
+        ApiError
+            The API answered with an error.
+        NotReachable
+            Nothing listens at the API's address.
+        """
+        body = json.dumps({"query": query, "task": task}).encode()
+        request = urllib.request.Request(
+            f"{self.api}/route", data=body, headers={"content-type": "application/json"}
+        )
+        try:
+            with _opener().open(request, timeout=30) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            raise ApiError(error.code, _message(error.read())) from error
+        except OSError as error:
+            raise NotReachable(f"no API answers at {self.api}: {_START}") from error
+
+
+_START = "start the app with `python -m local up`, or name its ports with --port and --api-port"
+_CONFIG = Config(
+    region_name=REGION,
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"total_max_attempts": 3},
+    proxies={},
+    s3={"addressing_style": "path"},
+)
+
+
+def connect(port: int, api_port: int) -> App:
+    """Find the app that is up on the ports.
+
+    Raises
+    ------
+    NotReachable
+        None is, or it is still starting.
+    """
+    endpoint = f"http://{HOST}:{port}"
+    quick = _CONFIG.merge(Config(connect_timeout=2, retries={"total_max_attempts": 1}))
+    try:
+        formation = _session().client("cloudformation", endpoint_url=endpoint, config=quick)
+        outputs = stack.outputs(formation)
+        return App(endpoint, f"http://{HOST}:{api_port}", outputs["DataBucketName"], outputs["RunTableName"])
+    except BotoCoreError as error:
+        raise NotReachable(f"no app answers at {endpoint}: {_START}") from error
+    except (ClientError, KeyError) as error:
+        raise NotReachable(f"the app at {endpoint} is not ready yet: wait for its `ready` line") from error
+
+
+def _session() -> boto3.Session:
+    # A profile or keys that the person has for AWS are of no use here, and must not be needed.
+    return boto3.Session(
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _message(body: bytes) -> str:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace")[:500]
+    if not isinstance(content, dict):
+        return str(content)
+    faults = [f"{fault.get('field')}: {fault.get('reason')}" for fault in content.get("errors") or []]
+    return "; ".join(faults) or str(content.get("message") or content)

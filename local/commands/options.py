@@ -1,0 +1,58 @@
+"""What the commands have in common: how they find the app, how they print, what they exit with."""
+
+import argparse
+import json
+from typing import Any
+
+from local.client import App, connect
+from local.settings import API_PORT, PORT
+from signalbox.run import State
+
+USAGE_ERROR = 2
+EXIT_CODES = {State.PROMOTED: 0, State.HELD: 3, State.REJECTED: 4, State.FAILED: 5}
+
+
+class UsageError(Exception):
+    """The command cannot do what it was told; the message says what to tell it."""
+
+
+def command(commands: Any, name: str, help: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Add a command with its help; `examples` is one command line a line."""
+    lines = "\n".join(f"  python -m local {line.strip()}" for line in examples.strip().splitlines())
+    return commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=f"examples:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_ports(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told where the app is."""
+    parser.add_argument("--port", type=port, default=PORT, help="port for AWS clients (default: %(default)s)")
+    parser.add_argument(
+        "--api-port", type=port, default=API_PORT, help="port of the API (default: %(default)s)"
+    )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Let a command print JSON instead of text."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def port(text: str) -> int:
+    """A TCP port from the command line."""
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
+def app_of(options: argparse.Namespace) -> App:
+    """The app that the options point at."""
+    return connect(options.port, options.api_port)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON object on one line."""
+    print(json.dumps(content, ensure_ascii=False, default=str), flush=True)

@@ -1,0 +1,92 @@
+"""Follows a run to its end: what its item in the run table and its Bedrock job say, as it comes."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.client import App
+from signalbox.run import Run, State
+
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Update:
+    """One thing that has become known of a run.
+
+    Attributes
+    ----------
+    kind
+        "state" when the run has moved on, "waiting" when it says what it waits for, "job" for Bedrock's job.
+    at
+        When it happened, or was seen.
+    run
+        The run as it is, None as long as nobody has registered it.
+    """
+
+    kind: str
+    at: datetime
+    text: str
+    state: State | None = None
+    run: Run | None = None
+
+
+def follow(app: App, run_id: str, pause: Callable[[float], None] = time.sleep) -> Iterator[Update]:
+    """Tell of a run's every transition, waiting reason and Bedrock job phase, from its start to its end.
+
+    The last update's `run` is the run at its end. Ends only then: what `watch` cannot heal it fails.
+    """
+    told = 0
+    waiting, job = "", ""
+    while True:
+        run = app.runs.load(run_id)
+        if run is not None:
+            for moment in run.history[told:]:
+                yield Update("state", moment.at, moment.note, moment.state, run)
+            told = len(run.history)
+            if run.waiting and run.waiting != waiting:
+                yield Update("waiting", datetime.now(UTC), run.waiting, run.state, run)
+            waiting = run.waiting
+            if run.state.ended:
+                return
+            if run.state == State.TRAINING and run.job_arn:
+                phase = _job_phase(app, run.job_arn)
+                if phase and phase != job:
+                    yield Update("job", datetime.now(UTC), phase, run.state, run)
+                job = phase or job
+        pause(POLL_SECONDS)
+
+
+def _job_phase(app: App, job_arn: str) -> str:
+    """What the customization job reports of itself, in a few words."""
+    try:
+        job = app.bedrock.get_model_customization_job(jobIdentifier=job_arn)
+    except (BotoCoreError, ClientError):
+        return ""
+    return job_phase(job)
+
+
+def job_phase(job: dict[str, Any]) -> str:
+    """Put a GetModelCustomizationJob answer into words: its status, the phase it is in, its loss."""
+    phases = job.get("statusDetails") or {}
+    names = {
+        "validationDetails": "validating",
+        "dataProcessingDetails": "processing data",
+        "trainingDetails": "training",
+    }
+    at_work = [words for key, words in names.items() if (phases.get(key) or {}).get("status") == "InProgress"]
+    loss = (job.get("trainingMetrics") or {}).get("trainingLoss")
+    parts = [f"customization job {job.get('status', '')}", *at_work]
+    if loss is not None:
+        parts.append(f"loss {loss:.4f}")
+    return ", ".join(parts)
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """A run for `--json`."""
+    return json.loads(run.model_dump_json(exclude_none=True))

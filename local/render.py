@@ -1,0 +1,159 @@
+"""What the commands print: a run's course, the candidates compared, the gates, a dataset's faults."""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from local.progress import Update
+from signalbox.run import Run, State
+
+COLOURS = {
+    State.PROMOTED: "green",
+    State.HELD: "yellow",
+    State.REJECTED: "red",
+    State.FAILED: "red",
+}
+STAND_IN_NOTE = (
+    "Models named local.* are stand-ins that run on this machine; "
+    "their figures say nothing about Amazon Bedrock's."
+)
+LISTED_PROBLEMS = 20
+
+# Key in metrics.json, heading, how to write the value.
+MEASURES = {
+    "weights": (
+        ("valid_share", "valid", "percent"),
+        ("mae", "mean error", "number"),
+        ("within_005", "within 0.05", "percent"),
+        ("within_010", "within 0.10", "percent"),
+        ("dominant_share", "dominant", "percent"),
+        ("rubric", "rubric 1-5", "score"),
+    ),
+    "labels": (
+        ("valid_share", "valid", "percent"),
+        ("accuracy", "accuracy", "percent"),
+        ("macro_f1", "macro F1", "number"),
+    ),
+}
+
+
+def console(stream: Any = None) -> Console:
+    """A console that neither highlights nor breaks lines in two when its output goes to a file."""
+    return Console(file=stream, highlight=False, soft_wrap=True)
+
+
+def update_line(update: Update, start: datetime) -> str:
+    """One line of a run's course, with the time since its start."""
+    elapsed = f"[dim]{_duration(update.at - start):>8}[/dim]"
+    text = escape(update.text)
+    if update.kind == "state" and update.state:
+        colour = COLOURS.get(update.state, "cyan")
+        return f"{elapsed}  [{colour}]{update.state:<10}[/{colour}]  {text}"
+    label = "waiting" if update.kind == "waiting" else "Bedrock"
+    return f"{elapsed}  [dim]{label:<10}[/dim]  {text}"
+
+
+def comparison(metrics: Mapping[str, Any]) -> Table:
+    """The candidates beside each other, as measured on the golden set."""
+    candidates: Mapping[str, Mapping[str, Any]] = metrics.get("candidates", {})
+    measures = MEASURES.get(str(metrics.get("output")), MEASURES["weights"])
+    judged = any(_judge_mean(candidate) is not None for candidate in candidates.values())
+    table = Table(
+        title=f"{metrics.get('run_id')}: {metrics.get('golden', '?')} golden queries", title_justify="left"
+    )
+    table.add_column("candidate", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for _, heading, _ in measures:
+        table.add_column(heading, justify="right")
+    if judged:
+        table.add_column("judge 1-5", justify="right")
+    table.add_column("p50 ms", justify="right")
+    table.add_column("p95 ms", justify="right")
+    table.add_column("tokens in/out", justify="right")
+    for name, candidate in candidates.items():
+        latency, tokens = candidate.get("latency_ms") or {}, candidate.get("tokens") or {}
+        row = [name, str(candidate.get("model", ""))]
+        row += [_value(candidate.get(key), style) for key, _, style in measures]
+        row += [_value(_judge_mean(candidate), "score")] if judged else []
+        row += [_value(latency.get("p50"), "time"), _value(latency.get("p95"), "time")]
+        row.append(f"{tokens.get('input', 0):,}/{tokens.get('output', 0):,}" if any(tokens.values()) else "-")
+        table.add_row(*map(escape, row))
+    return table
+
+
+def gates(metrics: Mapping[str, Any]) -> Table:
+    """What the model had to reach, and whether it did."""
+    table = Table(title=f"Gates: {metrics.get('verdict', 'not applied')}", title_justify="left")
+    for heading in ("gate", "verdict", "why"):
+        table.add_column(heading)
+    for gate in metrics.get("gates", []):
+        verdict = "[green]passed[/green]" if gate.get("passed") else "[red]failed[/red]"
+        table.add_row(escape(str(gate.get("name"))), verdict, escape(str(gate.get("reason", ""))))
+    return table
+
+
+def rejection(findings: Mapping[str, Any]) -> Iterable[str]:
+    """Why a dataset was rejected: the reasons, then line, field and reason of what is wrong in it."""
+    for reason in findings.get("reasons", []):
+        yield f"[red]rejected[/red]: {escape(str(reason))}"
+    problems = findings.get("problems", [])
+    for problem in problems[:LISTED_PROBLEMS]:
+        where = f"line {problem.get('line')}"
+        field = f", {problem['field']}" if problem.get("field") else ""
+        yield f"  {escape(where + field)}: {escape(str(problem.get('reason', '')))}"
+    total = (findings.get("counts") or {}).get("invalid", len(problems))
+    if total > LISTED_PROBLEMS:
+        yield f"  and {total - LISTED_PROBLEMS:,} more, all listed in validation.json"
+
+
+def answer(answer: Mapping[str, Any]) -> str:
+    """One routed query on one line: weights or label, then who answered, how fast."""
+    if "weights" in answer:
+        said = "  ".join(f"{signal} {weight:.4f}" for signal, weight in answer["weights"].items())
+    else:
+        said = f"{answer.get('label')} ({_value(answer.get('confidence'), 'percent')})"
+    cached = ", cached" if answer.get("cached") else ""
+    source = f"{answer.get('source')} {answer.get('model') or ''}".strip()
+    return (
+        f"{escape(said)}  [dim]{escape(source)}, {_value(answer.get('latency_ms'), 'time')} ms{cached}[/dim]"
+    )
+
+
+def runs_table(runs: Iterable[Run]) -> Table:
+    """All runs, the newest first."""
+    table = Table()
+    for heading in ("run", "state", "since", "dataset", ""):
+        table.add_column(heading, overflow="fold")
+    for run in runs:
+        colour = COLOURS.get(run.state, "cyan")
+        state = f"[{colour}]{run.state}[/{colour}]"
+        remark = run.waiting or run.reason
+        dataset = run.dataset.key.removeprefix(f"datasets/{run.task}/")
+        table.add_row(run.id, state, f"{run.updated_at:%Y-%m-%d %H:%M:%S}", escape(dataset), escape(remark))
+    return table
+
+
+def _judge_mean(candidate: Mapping[str, Any]) -> float | None:
+    judge = candidate.get("judge")
+    return judge.get("mean") if isinstance(judge, Mapping) else judge
+
+
+def _value(value: Any, style: str) -> str:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "-"
+    return {
+        "percent": f"{value:.1%}",
+        "number": f"{value:.4f}",
+        "score": f"{value:.2f}",
+        "time": f"{value:.1f}",
+    }[style]
+
+
+def _duration(elapsed: timedelta) -> str:
+    seconds = max(0.0, elapsed.total_seconds())
+    return f"{seconds:.1f} s" if seconds < 120 else f"{int(seconds // 60)} min {int(seconds % 60)} s"

@@ -1,0 +1,99 @@
+"""Uploads a task's folder to the data bucket, for use on one machine or on AWS.
+
+A local model never bears the name of a real one. So where the endpoint is this machine's, the model ids of a
+task are swapped for the stand-in's on the way up; the folder stays as it is.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+
+from signalbox.task import Task
+
+# Where a task names a model, and which local model takes its place.
+LOCAL_MODELS = {
+    ("customization", "teacher"): "local.teacher",
+    ("customization", "student"): "local.student",
+    ("compare", "base"): "local.base",
+    ("compare", "baseline"): "local.baseline",
+    ("judge", "model"): "local.judge",
+}
+
+
+class TaskFolderError(Exception):
+    """The folder has no usable task; the message says what is missing or wrong."""
+
+
+@dataclass(frozen=True)
+class PushedTask:
+    """What was uploaded: the task's name, the object keys, and each model id that was swapped."""
+
+    task: str
+    bucket: str
+    keys: tuple[str, ...]
+    swapped: dict[str, str]
+
+
+def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTask:
+    """Check a task's folder and upload its `task.yaml` and, if there is one, its `golden.jsonl`.
+
+    Parameters
+    ----------
+    objects
+        A boto3 S3 client.
+    local
+        Whether to swap the model ids for those of the Bedrock stand-in.
+
+    Raises
+    ------
+    TaskFolderError
+        There is no task.yaml.
+    signalbox.task.TaskError
+        The task spec is wrong; it names each line.
+    """
+    spec_file = folder / "task.yaml"
+    if not spec_file.is_file():
+        raise TaskFolderError(f"{folder} has no task.yaml")
+    spec = spec_file.read_text(encoding="utf-8")
+    task = Task.from_yaml(spec, str(spec_file))
+    swapped: dict[str, str] = {}
+    if local:
+        spec, swapped = with_local_models(spec)
+    files = {"task.yaml": spec.encode()}
+    golden = folder / "golden.jsonl"
+    if golden.is_file():
+        files["golden.jsonl"] = golden.read_bytes()
+    keys = {name: f"tasks/{task.name}/{name}" for name in files}
+    for name, content in files.items():
+        objects.put_object(Bucket=bucket, Key=keys[name], Body=content)
+    return PushedTask(task.name, bucket, tuple(keys.values()), swapped)
+
+
+def with_local_models(spec: str) -> tuple[str, dict[str, str]]:
+    """A task spec with the stand-in's models, and what was swapped for what."""
+    content = yaml.safe_load(spec)
+    swapped = {}
+    for (section, key), model in LOCAL_MODELS.items():
+        named = (content.get(section) or {}).get(key)
+        if named and named != model:
+            swapped[named] = model
+            content[section][key] = model
+    if not swapped:
+        return spec, {}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), swapped
+
+
+def push_missing_tasks(folder: Path, bucket: str) -> list[PushedTask]:
+    """Upload the tasks of a project that the bucket does not have yet, so that a drop works at once."""
+    objects = boto3.client("s3")
+    there = {
+        entry["Prefix"].split("/")[1]
+        for entry in objects.list_objects_v2(Bucket=bucket, Prefix="tasks/", Delimiter="/").get(
+            "CommonPrefixes", []
+        )
+    }
+    folders = sorted(spec.parent for spec in folder.glob("*/task.yaml"))
+    return [push_task(each, bucket, objects, local=True) for each in folders if each.name not in there]
