@@ -1,0 +1,149 @@
+"""The local teachers and the untrained models: what can be answered from labelled examples alone."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from local.bedrock.answers import Form, average, learn_form, mentioned, named_in
+from local.bedrock.errors import DatasetError
+from local.bedrock.features import QueryFeatures
+from local.bedrock.store import Store
+from local.bedrock.text import bucket, normalise
+
+_NEIGHBOURS = 5
+_KEPT_INDEXES = 8
+_UNUSUAL_IN = 8
+
+
+class NearestNeighbours:
+    """Answers a query like the labelled queries most similar to it."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], prompt: str) -> None:
+        form = learn_form([answer for _, answer in pairs], prompt)
+        usable = [
+            (query, vector) for query, vector in ((q, form.vector(a)) for q, a in pairs) if vector is not None
+        ]
+        self.form = form
+        self._queries = [query for query, _ in usable]
+        self._vectors = np.array([vector for _, vector in usable])
+        self._features = QueryFeatures()
+        self._matrix = self._features.fit(self._queries).T.tocsr()
+        self._exact: dict[str, list[int]] = {}
+        for index, query in enumerate(self._queries):
+            self._exact.setdefault(normalise(query), []).append(index)
+
+    def answer(self, query: str) -> str:
+        """Return the mean answer of the same query, else of the five nearest ones weighted by similarity."""
+        same = self._exact.get(normalise(query))
+        if same:
+            return self.form.write(self._vectors[same].mean(axis=0), "Answered as in a labelled example.")
+        # Both parts of the features have length one, so half the product is a cosine.
+        similarity = (self._features.transform([query]) @ self._matrix).toarray()[0] / 2
+        nearest = np.argsort(-similarity, kind="stable")[:_NEIGHBOURS]
+        weights = similarity[nearest] ** 3 + 1e-9
+        scores = (weights[:, None] * self._vectors[nearest]).sum(axis=0) / weights.sum()
+        closest = self._queries[nearest[0]][:80]
+        return self.form.write(
+            scores, f"Closest labelled query: {closest!r}, similarity {similarity[nearest[0]]:.2f}."
+        )
+
+
+class Knowledge:
+    """Answers from the lessons of the store; indexes are built on first use and rebuilt when lessons were added."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._indexes: OrderedDict[tuple[str, bool], tuple[object, NearestNeighbours | None]] = OrderedDict()
+        self._priors: dict[str, tuple[object, Form, np.ndarray]] = {}
+        self._lock = threading.Lock()
+
+    def teach(self, query: str, prompt: str) -> str:
+        """Return the answer of `local.teacher`, from all lessons that fit the prompt."""
+        return self._from_neighbours(query, prompt, half=False)
+
+    def teach_with_half(self, query: str, prompt: str) -> str:
+        """Return the answer of `local.baseline`, from half of the lessons, chosen by a hash of the query."""
+        return self._from_neighbours(query, prompt, half=True)
+
+    def guess(self, query: str, prompt: str) -> str:
+        """Return the answer of a model that does not know the task: the same for every query.
+
+        It is the mean of the known answers, or equal shares of what the prompt names. About one answer in eight, chosen
+        by a hash of the query, is wrapped in prose or in a code fence.
+        """
+        form, scores = self._prior(prompt)
+        answer = form.write(scores, "The average of what is known; this model was not trained for the task.")
+        if bucket(query, _UNUSUAL_IN, "unusual"):
+            return answer
+        if bucket(query, 2, "fence"):
+            return f"```json\n{answer}\n```"
+        return f"Here is my best answer: {answer}\nLet me know if you need anything else."
+
+    def _from_neighbours(self, query: str, prompt: str, *, half: bool) -> str:
+        index = self._index(prompt, half)
+        if index is None:
+            form, scores = self._prior(prompt)
+            return form.write(scores, "No labelled example is known.")
+        return index.answer(query)
+
+    def _index(self, prompt: str, half: bool) -> NearestNeighbours | None:
+        with self._lock:
+            sources = self._sources(prompt)
+            version = tuple(sorted(sources.items()))
+            kept = self._indexes.get((prompt, half))
+            if kept is None or kept[0] != version:
+                kept = (version, self._build(prompt, tuple(sources), half))
+                self._indexes[(prompt, half)] = kept
+            self._indexes.move_to_end((prompt, half))
+            while len(self._indexes) > _KEPT_INDEXES:
+                self._indexes.popitem(last=False)
+            return kept[1]
+
+    def _build(self, prompt: str, sources: Sequence[str], half: bool) -> NearestNeighbours | None:
+        pairs = [pair for source in sources for pair in self._store.lessons(source)]
+        if half:
+            pairs = [(query, answer) for query, answer in pairs if bucket(query, 2, "baseline")]
+        try:
+            return NearestNeighbours(pairs, prompt) if pairs else None
+        except DatasetError:
+            return None
+
+    def _prior(self, prompt: str) -> tuple[Form, np.ndarray]:
+        with self._lock:
+            sources = self._sources(prompt)
+            version = tuple(sorted(sources.items()))
+            kept = self._priors.get(prompt)
+            if kept is None or kept[0] != version:
+                answers = [answer for source in sources for _, answer in self._store.lessons(source)]
+                try:
+                    form = learn_form(answers, prompt)
+                except DatasetError:
+                    form, answers = named_in(prompt), []
+                self._priors = {
+                    **dict(list(self._priors.items())[-_KEPT_INDEXES:]),
+                    prompt: (version, form, average(form, answers)),
+                }
+            _, form, scores = self._priors[prompt]
+            return form, scores
+
+    def _sources(self, prompt: str) -> dict[str, int]:
+        """Return the prompts whose lessons answer for `prompt`, each with its newest lesson's id.
+
+        These are the prompt's own; else those of the prompt whose signals or labels it mentions most (a task's richer
+        prompt mentions all of them); else all.
+        """
+        known = self._store.prompts()
+        if prompt in known:
+            return {prompt: known[prompt]}
+        shares = {source: self._mentioned(source, prompt) for source in known}
+        best = max(shares.values(), default=0.0)
+        return {source: known[source] for source in known if best < 0.5 or shares[source] == best}
+
+    def _mentioned(self, source: str, prompt: str) -> float:
+        answers = [answer for _, answer in self._store.lessons(source)[:500]]
+        try:
+            return mentioned(learn_form(answers), prompt)
+        except DatasetError:
+            return 0.0
