@@ -136,4 +136,6 @@ def router() -> Router:
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Act on an HTTP API event, payload format 2.0."""
+    # The API speaks JSON and nothing else, whatever a client calls it: `curl -d` says that it sends a form.
+    event = event | {"headers": event.get("headers", {}) | {"content-type": "application/json"}}
     return app.resolve(event, context)
