@@ -90,7 +90,7 @@ def _parse_weights(text: str, output: Weights) -> Answer:
     if not isinstance(body, dict):
         raise AnswerError("", f"a JSON object is expected, this is {_shortened(text)}")
     reasoning = body.pop(REASONING, "")
-    if not isinstance(reasoning, str):
+    if not isinstance(reasoning, str) or not _is_unicode(reasoning):
         raise AnswerError(REASONING, "must be a text")
     for signal in output.signals:
         if signal not in body:
@@ -118,8 +118,13 @@ def _refuse_constant(name: str) -> float:
     raise AnswerError("", f"{name} is not a number that JSON knows")
 
 
+def _is_unicode(text: str) -> bool:
+    # JSON's escapes can write half of a surrogate pair, which no UTF-8 can hold: it could not be stored or sent on.
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _shortened(value: Any, length: int = 60) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
     return text if len(text) <= length else text[:length] + "…"
 
 

@@ -209,6 +209,8 @@ class Task(_Section):
             raise TaskError(source, [f"not YAML: {' '.join(str(error).split())}"]) from error
         except UnicodeDecodeError as error:
             raise TaskError(source, [f"not UTF-8 at byte {error.start}"]) from error
+        except (ValueError, RecursionError) as error:  # a scalar that is no date though it looks like one, say
+            raise TaskError(source, [f"not YAML: {error}"]) from error
         if not isinstance(content, dict):
             raise TaskError(source, ["line 1: a mapping with name, output, prompt and so on is expected"])
         try:

@@ -1,0 +1,103 @@
+"""A task spec is accepted whole, or refused with the line, the field and what to do."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from signalbox.task import Task, TaskError
+from tests.builders import embedded_spec, labels_spec, spec, task, task_yaml
+
+SHIPPED = Path(__file__).parents[3] / "tasks"
+
+
+@pytest.mark.parametrize("content", [spec(), labels_spec(), embedded_spec()])
+def test_a_task_is_read_back_from_a_run_as_it_was_uploaded(content: dict) -> None:
+    uploaded = Task.from_yaml(task_yaml(content))
+    assert Task.model_validate_json(uploaded.to_json()) == uploaded
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*/task.yaml")), ids=lambda path: path.parent.name)
+def test_a_task_of_this_repository_is_sound_and_named_as_its_folder(path: Path) -> None:
+    assert Task.from_yaml(path.read_bytes()).name == path.parent.name
+
+
+@given(st.binary() | st.text())
+@example("name: 2024-99-99")
+@example("name: !!int x")
+@example("a: &a [*a]")
+@example("? [a]\n: b")
+@example(b"\xff\xfe")
+@example("[" * 500 + "]" * 500)
+@example("- a")
+@example("output: {weights: [1, 2]}")
+@example("serve: {order: {}}")
+def test_any_text_is_a_task_or_a_task_error(text: str | bytes) -> None:
+    with pytest.raises(TaskError) as refused:
+        Task.from_yaml(text)
+    assert refused.value.problems
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"name": "Clip_Search"}, "line 1: name: 'Clip_Search' must be lower-case"),
+        ({"name": "a--b"}, "name: 'a--b' must be lower-case"),
+        ({"name": "a" * 25}, "name: String should have at most 24 characters"),
+        ({"output": {"weights": ["a", "a"]}}, "output.weights: a named more than once"),
+        ({"output": {"weights": ["only"]}}, "output.weights: "),
+        ({"output": {"weights": ["a", "reasoning"]}}, "output.weights: 'reasoning' cannot name a signal"),
+        ({"output": {"labels": ["a", " b"]}}, "output.labels: ' b' cannot be a label"),
+        ({"output": {"weights": ["a", "b"], "labels": ["a", "b"]}}, "output: must be either"),
+        ({"output": None}, "output: must be either"),
+        ({"prompt": ""}, "prompt: "),
+        ({"promt": "x"}, "promt: unknown key; check its spelling"),
+        ({"candidates": []}, "candidates: name at least one of embedded, bedrock"),
+        ({"candidates": ["embedded", "embedded"]}, "candidates: embedded named more than once"),
+        (
+            {"customization": None},
+            "candidates has bedrock, so customization must say which teacher and student",
+        ),
+        ({"serve": {"order": ["bedrock"]}}, "serve.order: must end with 'prior'"),
+        ({"serve": {"order": ["baseline", "prior"]}}, "serve.order names none of the candidates"),
+        ({"gates": {"accuracy": 0.9}}, "gates.accuracy does not apply to a task whose output is weights"),
+        ({"gates": {"mae": 2}}, "gates.mae: "),
+        ({"customization": {"teacher": "t"}}, "customization.student: is missing"),
+    ],
+)
+def test_a_fault_is_named_with_its_line_its_field_and_what_to_do(changes: dict, problem: str) -> None:
+    with pytest.raises(TaskError) as refused:
+        Task.from_yaml(task_yaml(spec(**changes)))
+    assert any(problem in found for found in refused.value.problems), refused.value.problems
+
+
+def test_the_line_is_that_of_the_offending_key() -> None:
+    text = "name: a\nprompt: b\noutput:\n  weights:\n  - one\n  - two\nserve:\n  budget_ms: 5\n"
+    with pytest.raises(TaskError, match=r"line 8: serve\.budget_ms"):
+        Task.from_yaml(text)
+
+
+def test_every_fault_is_listed_at_once() -> None:
+    with pytest.raises(TaskError) as refused:
+        Task.from_yaml("name: A\n")
+    assert len(refused.value.problems) == 3  # name, output, prompt
+
+
+@pytest.mark.parametrize(
+    ("candidates", "order", "first"),
+    [
+        (["embedded", "bedrock"], ["bedrock", "embedded", "prior"], "bedrock"),
+        (["embedded", "bedrock"], ["baseline", "embedded", "bedrock", "prior"], "embedded"),
+        (["embedded"], ["bedrock", "embedded", "prior"], "embedded"),
+    ],
+)
+def test_the_gates_look_at_the_candidate_that_answers_first(
+    candidates: list, order: list, first: str
+) -> None:
+    assert task(candidates=candidates, serve={"order": order}).first_served == first
+
+
+def test_hyperparameters_reach_bedrock_as_texts() -> None:
+    given = {"teacher": "t", "student": "s", "hyperparameters": {"epochCount": 2}}
+    assert task(customization=given).customization.hyperparameters == {"epochCount": "2"}
