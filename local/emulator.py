@@ -155,8 +155,16 @@ def deliver_events_through(courier: Courier, changed: Callable[[], None]) -> Non
     eventbridge._dispatch_to_lambda = dispatch_to_lambda
 
 
-def add_version_to_object_events() -> None:
-    """Gap closed: S3's events to EventBridge lack `version-id`, which AWS sends for a versioned bucket."""
+def complete_object_events(on_created: Callable[[str, str], None]) -> None:
+    """Have S3's events carry what they carry on AWS, and hear of new objects.
+
+    Gap closed: the events to EventBridge lack `version-id`, which AWS sends for a versioned bucket.
+
+    Parameters
+    ----------
+    on_created
+        Called with bucket and key of every object created in a bucket that sends events to EventBridge.
+    """
     from ministack.services import eventbridge, s3
 
     fire, dispatch = s3._fire_s3_event, eventbridge._dispatch_event
@@ -170,10 +178,13 @@ def add_version_to_object_events() -> None:
 
     def dispatch_with_version(event: dict, view: object = None) -> None:
         version = _object_version.get()
-        if version and event.get("Source") == "aws.s3":
+        if event.get("Source") == "aws.s3":
             detail = json.loads(event["Detail"])
-            detail["object"]["version-id"] = version
-            event, view = {**event, "Detail": json.dumps(detail)}, None
+            if version:
+                detail["object"]["version-id"] = version
+                event, view = {**event, "Detail": json.dumps(detail)}, None
+            if event["DetailType"] == "Object Created":
+                on_created(detail["bucket"]["name"], detail["object"]["key"])
         dispatch(event, view)
 
     s3._fire_s3_event = fire_with_version

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -24,18 +25,18 @@ STAND_IN_NOTE = (
 )
 LISTED_PROBLEMS = 20
 
-# Key in metrics.json, heading, how to write the value.
+# Key in metrics.json, what it is, how to write the value.
 MEASURES = {
     "weights": (
-        ("valid_share", "valid", "percent"),
-        ("mae", "mean error", "number"),
-        ("within_005", "within 0.05", "percent"),
-        ("within_010", "within 0.10", "percent"),
-        ("dominant_share", "dominant", "percent"),
-        ("rubric", "rubric 1-5", "score"),
+        ("valid_share", "usable answers", "percent"),
+        ("mae", "mean absolute error", "number"),
+        ("within_005", "all within 0.05", "percent"),
+        ("within_010", "all within 0.10", "percent"),
+        ("dominant_share", "dominant signal right", "percent"),
+        ("rubric", "rubric, 1 to 5", "score"),
     ),
     "labels": (
-        ("valid_share", "valid", "percent"),
+        ("valid_share", "usable answers", "percent"),
         ("accuracy", "accuracy", "percent"),
         ("macro_f1", "macro F1", "number"),
     ),
@@ -43,8 +44,11 @@ MEASURES = {
 
 
 def console(stream: Any = None) -> Console:
-    """A console that neither highlights nor breaks lines in two when its output goes to a file."""
-    return Console(file=stream, highlight=False, soft_wrap=True)
+    """A console that leaves long lines whole and takes a file for a wide terminal."""
+    plain = Console(file=stream, highlight=False, soft_wrap=True)
+    if not plain.is_terminal:
+        plain.width = 120
+    return plain
 
 
 def update_line(update: Update, start: datetime) -> str:
@@ -59,36 +63,31 @@ def update_line(update: Update, start: datetime) -> str:
 
 
 def comparison(metrics: Mapping[str, Any]) -> Table:
-    """The candidates beside each other, as measured on the golden set."""
+    """The candidates beside each other, as measured on the golden set: a column each."""
     candidates: Mapping[str, Mapping[str, Any]] = metrics.get("candidates", {})
-    measures = MEASURES.get(str(metrics.get("output")), MEASURES["weights"])
-    judged = any(_judge_mean(candidate) is not None for candidate in candidates.values())
-    table = Table(
-        title=f"{metrics.get('run_id')}: {metrics.get('golden', '?')} golden queries", title_justify="left"
-    )
-    table.add_column("candidate", no_wrap=True)
-    table.add_column("model", overflow="fold")
-    for _, heading, _ in measures:
-        table.add_column(heading, justify="right")
-    if judged:
-        table.add_column("judge 1-5", justify="right")
-    table.add_column("p50 ms", justify="right")
-    table.add_column("p95 ms", justify="right")
-    table.add_column("tokens in/out", justify="right")
-    for name, candidate in candidates.items():
-        latency, tokens = candidate.get("latency_ms") or {}, candidate.get("tokens") or {}
-        row = [name, str(candidate.get("model", ""))]
-        row += [_value(candidate.get(key), style) for key, _, style in measures]
-        row += [_value(_judge_mean(candidate), "score")] if judged else []
-        row += [_value(latency.get("p50"), "time"), _value(latency.get("p95"), "time")]
-        row.append(f"{tokens.get('input', 0):,}/{tokens.get('output', 0):,}" if any(tokens.values()) else "-")
-        table.add_row(*map(escape, row))
+    heading = f"{metrics.get('run_id')}: {metrics.get('golden', '?')} golden queries"
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in candidates:
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_row("model", *(escape(str(candidate.get("model", ""))) for candidate in candidates.values()))
+    for key, label, style in MEASURES.get(str(metrics.get("output")), MEASURES["weights"]):
+        table.add_row(label, *(written(candidate.get(key), style) for candidate in candidates.values()))
+    if any(_judge_mean(candidate) is not None for candidate in candidates.values()):
+        table.add_row("judge, 1 to 5", *(written(_judge_mean(each), "score") for each in candidates.values()))
+    for key in ("p50", "p95"):
+        times = ((candidate.get("latency_ms") or {}).get(key) for candidate in candidates.values())
+        table.add_row(f"latency {key}, ms", *(written(time, "time") for time in times))
+    for key in ("input", "output"):
+        counts = ((candidate.get("tokens") or {}).get(key) for candidate in candidates.values())
+        table.add_row(f"{key} tokens", *(f"{count:,}" if count else "-" for count in counts))
     return table
 
 
 def gates(metrics: Mapping[str, Any]) -> Table:
     """What the model had to reach, and whether it did."""
-    table = Table(title=f"Gates: {metrics.get('verdict', 'not applied')}", title_justify="left")
+    heading = f"gates: {metrics.get('verdict', 'not applied')}"
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("gate", "verdict", "why"):
         table.add_column(heading)
     for gate in metrics.get("gates", []):
@@ -116,17 +115,17 @@ def answer(answer: Mapping[str, Any]) -> str:
     if "weights" in answer:
         said = "  ".join(f"{signal} {weight:.4f}" for signal, weight in answer["weights"].items())
     else:
-        said = f"{answer.get('label')} ({_value(answer.get('confidence'), 'percent')})"
+        said = f"{answer.get('label')} ({written(answer.get('confidence'), 'percent')})"
     cached = ", cached" if answer.get("cached") else ""
     source = f"{answer.get('source')} {answer.get('model') or ''}".strip()
     return (
-        f"{escape(said)}  [dim]{escape(source)}, {_value(answer.get('latency_ms'), 'time')} ms{cached}[/dim]"
+        f"{escape(said)}  [dim]{escape(source)}, {written(answer.get('latency_ms'), 'time')} ms{cached}[/dim]"
     )
 
 
 def runs_table(runs: Iterable[Run]) -> Table:
     """All runs, the newest first."""
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("run", "state", "since", "dataset", ""):
         table.add_column(heading, overflow="fold")
     for run in runs:
@@ -143,7 +142,8 @@ def _judge_mean(candidate: Mapping[str, Any]) -> float | None:
     return judge.get("mean") if isinstance(judge, Mapping) else judge
 
 
-def _value(value: Any, style: str) -> str:
+def written(value: Any, style: str) -> str:
+    """A measured value; a dash where there is none."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "-"
     return {

@@ -18,6 +18,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -27,6 +28,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from local import emulator, stack
+from local.bedrock import BedrockStandIn
 from local.delivery import Courier
 from local.doors import api_door, aws_door
 from local.settings import (
@@ -40,7 +42,7 @@ from local.settings import (
     WORKERS_PER_FUNCTION,
 )
 from local.state import PROJECT, StateFolder
-from local.tasks import push_missing_tasks
+from local.tasks import golden_records, push_missing_tasks
 from local.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -108,18 +110,16 @@ class _App:
     dirty: bool = field(default=False, init=False)
 
     async def serve(self, doors: list[socket.socket], announce: Callable[[dict], None]) -> None:
-        from local.bedrock import BedrockStandIn
-
         stop, drained = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         emulator.run_functions_on(self.pool, self.state)
         emulator.deliver_events_through(self.courier, self.changed)
-        emulator.add_version_to_object_events()
         checkpoints = emulator.Checkpoints(self.state)
         endpoint = f"http://{HOST}:{self.options.port}"
-        bedrock = BedrockStandIn(state_folder=self.state.bedrock, aws_endpoint=endpoint, emit=emulator.emit)
+        bedrock = BedrockStandIn(self.state.bedrock, endpoint, emulator.emit)
+        emulator.complete_object_events(on_created=partial(_teach, bedrock))
         servers = [_server(aws_door(self.aws, bedrock, self.changed), doors[0], drained)]
         loops: list[asyncio.Task] = []
         try:
@@ -129,7 +129,7 @@ class _App:
             outputs, watchers, api = boot.result()
             await self.save(checkpoints, everything=True)
             _record_deployment(self.state, self.package.digest)
-            await bedrock.startup()
+            await asyncio.to_thread(bedrock.startup)
             servers.append(_server(api_door(self.aws, api), doors[1], drained))
             loops = [
                 asyncio.create_task(self.checkpoint(checkpoints)),
@@ -142,7 +142,7 @@ class _App:
                 task.cancel()
             self.courier.close()
             await asyncio.to_thread(self.pool.close)
-            await bedrock.shutdown()
+            await asyncio.to_thread(bedrock.shutdown)
             await self.save(checkpoints, everything=True)
             drained.set()
             await asyncio.gather(*servers, *loops, return_exceptions=True)
@@ -207,6 +207,16 @@ class _App:
             "dead_letter_queue": outputs.get("DeadLetterQueueUrl"),
             "state": str(self.state.root),
         }
+
+
+def _teach(bedrock: BedrockStandIn, bucket: str, key: str) -> None:
+    """Let the stand-in's teacher learn a task's golden set when one is uploaded."""
+    match key.split("/"):
+        case ["tasks", task, "golden.jsonl"]:
+            try:
+                bedrock.teach(*golden_records(boto3.client("s3"), bucket, task))
+            except (ClientError, ValueError, LookupError, TypeError) as error:
+                logger.warning("the golden set of task %s teaches nothing: %s", task, error)
 
 
 def _listener(port: int, option: str) -> socket.socket:

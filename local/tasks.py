@@ -4,6 +4,7 @@ A local model never bears the name of a real one. So where the endpoint is this 
 task are swapped for the stand-in's on the way up; the folder stays as it is.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,16 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     for name, content in files.items():
         objects.put_object(Bucket=bucket, Key=keys[name], Body=content)
     return PushedTask(task.name, bucket, tuple(keys.values()), swapped)
+
+
+def golden_records(objects: Any, bucket: str, task: str) -> tuple[str, list[dict[str, Any]]]:
+    """A task's prompt and the records of its golden set, as they lie in the bucket."""
+    spec, golden = (
+        objects.get_object(Bucket=bucket, Key=f"tasks/{task}/{name}")["Body"].read()
+        for name in ("task.yaml", "golden.jsonl")
+    )
+    records = [json.loads(line) for line in golden.splitlines() if line.strip()]
+    return yaml.safe_load(spec)["prompt"], records
 
 
 def with_local_models(spec: str) -> tuple[str, dict[str, str]]:
