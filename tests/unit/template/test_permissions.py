@@ -1,0 +1,211 @@
+"""What each role may do, and who may take it on."""
+
+import json
+import re
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from tests.unit.template.stack import ACCOUNT, KMS_KEY_ARN, REGION, Stack, as_list
+
+OWN_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
+TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+CALLED_BY_EVENTS = OWN_LOG | TRACES | {"sqs:SendMessage"}
+STEP = CALLED_BY_EVENTS | {"events:PutEvents", "dynamodb:GetItem", "dynamodb:UpdateItem"}
+RUN_OBJECTS = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
+SERVICE_ROLES = ("CustomizationRole", "EvaluationRole")
+KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
+
+ACTIONS = {
+    "ValidateRole": STEP | RUN_OBJECTS | {"s3:GetObjectVersion", "s3:ListBucketVersions", "dynamodb:PutItem"},
+    "DistillRole": STEP
+    | RUN_OBJECTS
+    | {
+        "bedrock:GetFoundationModel",
+        "bedrock:CreateModelCustomizationJob",
+        "bedrock:GetModelCustomizationJob",
+        "bedrock:TagResource",
+        "iam:PassRole",
+    },
+    "DeployRole": STEP
+    | {
+        "bedrock:GetModelCustomizationJob",
+        "bedrock:CreateCustomModelDeployment",
+        "bedrock:GetCustomModelDeployment",
+        "bedrock:TagResource",
+    },
+    "EvaluateRole": STEP
+    | RUN_OBJECTS
+    | {"bedrock:InvokeModel", "bedrock:CreateEvaluationJob", "bedrock:TagResource", "iam:PassRole"},
+    "JudgeRole": STEP | RUN_OBJECTS | {"bedrock:GetEvaluationJob"},
+    "PromoteRole": STEP | RUN_OBJECTS | {"dynamodb:PutItem"},
+    "NotifyRole": CALLED_BY_EVENTS | KEY | {"sns:Publish"},
+    "WatchRole": STEP | {"dynamodb:Query", "dynamodb:PutItem", "s3:ListBucketVersions"},
+    "RouteRole": OWN_LOG
+    | TRACES
+    | {"dynamodb:GetItem", "s3:GetObject", "s3:ListBucket", "bedrock:InvokeModel"},
+    "CustomizationRole": RUN_OBJECTS | {"bedrock:InvokeModel"},
+    "EvaluationRole": RUN_OBJECTS
+    | {
+        "s3:AbortMultipartUpload",
+        "s3:GetBucketLocation",
+        "s3:ListBucketMultipartUploads",
+        "bedrock:InvokeModel",
+        "bedrock:CreateModelInvocationJob",
+        "bedrock:StopModelInvocationJob",
+    },
+}
+ENCRYPTS_CUSTOM_MODELS = {"DistillRole", "CustomizationRole"}
+
+
+def actions(stack: Stack, role: str) -> set[str]:
+    """Return the actions that a role is allowed."""
+    return {action for statement in stack.statements(role) for action in as_list(statement["Action"])}
+
+
+@cache
+def authorization() -> dict[str, Any]:
+    """Return cfn-lint's copy of the service authorization reference: actions, their resource types, ARNs."""
+    return json.loads(resources.files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text())
+
+
+def resource_types(action: str) -> set[str]:
+    """Return the types of resource that an action can be limited to; none if only * will do."""
+    service, _, name = action.partition(":")
+    known = {each.lower(): entry for each, entry in authorization()[service]["Actions"].items()}
+    return set(known[name.lower()].get("Resources", ()))
+
+
+def is_of_type(arn: str, service: str, kind: str) -> bool:
+    """Tell whether an ARN, with wildcards or not, can name a resource of a type."""
+    filled = {"${Partition}": "aws", "${Region}": REGION, "${Account}": ACCOUNT}
+    for form in authorization()[service]["Resources"][kind]["ARNFormats"]:
+        for name, value in filled.items():
+            form = form.replace(name, rf"(?:{value}|\*)")
+        if re.fullmatch(form, arn):
+            return True
+    return False
+
+
+def test_every_role_is_in_the_table(stack: Stack) -> None:
+    assert {role.name for role in stack.of_type("IAM::Role")} == set(ACTIONS)
+
+
+@pytest.mark.parametrize("role", ACTIONS)
+def test_a_role_may_do_what_it_does_and_no_more(stack: Stack, role: str) -> None:
+    assert actions(stack, role) == ACTIONS[role]
+
+
+@pytest.mark.parametrize("role", ACTIONS)
+def test_a_key_of_ones_own_adds_its_use_and_no_more(stack_with_key: Stack, role: str) -> None:
+    added = KEY | ({"kms:DescribeKey", "kms:CreateGrant"} if role in ENCRYPTS_CUSTOM_MODELS else set())
+
+    assert actions(stack_with_key, role) == ACTIONS[role] | added
+    for statement in stack_with_key.statements(role):
+        if as_list(statement["Action"])[0].startswith("kms:"):
+            assert statement["Resource"] == KMS_KEY_ARN
+            assert "kms:ViaService" in statement["Condition"]["StringEquals"]
+
+
+@pytest.mark.parametrize("role", ACTIONS)
+def test_a_statement_names_resources_wherever_aws_lets_it(stack_with_key: Stack, role: str) -> None:
+    for statement in stack_with_key.statements(role):
+        assert statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"]):
+            assert "*" not in action
+            named = as_list(statement["Resource"])
+            if kinds := resource_types(action):
+                service = action.partition(":")[0]
+                applies = [arn for arn in named if any(is_of_type(arn, service, kind) for kind in kinds)]
+                assert applies, f"{action} does not apply to {named}"
+                assert "*" not in named
+            else:
+                assert action in TRACES, f"{action} cannot be limited to a resource: say why it is needed"
+
+
+def test_no_statement_names_a_resource_that_none_of_its_actions_applies_to(stack_with_key: Stack) -> None:
+    for role in ACTIONS:
+        for statement in stack_with_key.statements(role):
+            named = as_list(statement["Action"])
+            kinds = {(action.partition(":")[0], kind) for action in named for kind in resource_types(action)}
+            if ("bedrock", "foundation-model") in kinds:
+                # It stands for a model; the reference does not say so of every action.
+                kinds.add(("bedrock", "inference-profile"))
+            for arn in as_list(statement["Resource"]):
+                assert arn == "*" or any(is_of_type(arn, *kind) for kind in kinds), (role, arn)
+
+
+def test_objects_are_named_by_prefix(stack: Stack) -> None:
+    of_bucket = stack.arn("DataBucket")
+    for role in ACTIONS:
+        for statement in stack.statements(role):
+            for arn in as_list(statement["Resource"]):
+                if arn.startswith(f"{of_bucket}/"):
+                    prefix = arn.removeprefix(f"{of_bucket}/").partition("/")[0]
+                    assert prefix in {"datasets", "tasks", "runs"}, (role, arn)
+
+
+def test_only_bedrock_is_handed_a_role_and_only_its_own(stack: Stack) -> None:
+    handed = {
+        role: statement
+        for role in ACTIONS
+        for statement in stack.statements(role)
+        if "iam:PassRole" in as_list(statement["Action"])
+    }
+
+    assert {role: statement["Resource"] for role, statement in handed.items()} == {
+        "DistillRole": stack.arn("CustomizationRole"),
+        "EvaluateRole": stack.arn("EvaluationRole"),
+    }
+    for statement in handed.values():
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
+
+
+def test_a_model_of_another_region_is_asked_only_through_a_profile_of_this_account(stack: Stack) -> None:
+    profile = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/*"
+    for role in ACTIONS:
+        for statement in stack.statements(role):
+            elsewhere = any(arn.startswith("arn:aws:bedrock:*:") for arn in as_list(statement["Resource"]))
+            if elsewhere and "bedrock:InvokeModel" in as_list(statement["Action"]):
+                assert statement["Condition"] == {"ArnLike": {"bedrock:InferenceProfileArn": profile}}
+
+
+@pytest.mark.parametrize("role", [role for role in ACTIONS if role not in SERVICE_ROLES])
+def test_only_lambda_takes_on_a_functions_role(stack: Stack, role: str) -> None:
+    (statement,) = stack[role]["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert statement["Action"] == "sts:AssumeRole"
+
+
+@pytest.mark.parametrize(
+    ("role", "jobs"),
+    [("CustomizationRole", "model-customization-job"), ("EvaluationRole", "evaluation-job")],
+)
+def test_only_bedrock_takes_on_a_service_role_and_only_for_jobs_of_this_account(
+    stack: Stack, role: str, jobs: str
+) -> None:
+    (statement,) = stack[role]["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement["Principal"] == {"Service": "bedrock.amazonaws.com"}
+    assert statement["Action"] == "sts:AssumeRole"
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:{jobs}/*"},
+    }
+
+
+def test_each_function_has_a_role_of_its_own(stack: Stack) -> None:
+    for function in stack.of_type("Lambda::Function"):
+        role = function.name.replace("Function", "Role")
+        assert function.properties["Role"] == stack.arn(role)
+
+
+def test_the_boundary_is_on_every_role_if_there_is_one(stack: Stack) -> None:
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+    bounded = Stack(PermissionsBoundaryArn=boundary)
+
+    assert all(role.properties["PermissionsBoundary"] == boundary for role in bounded.of_type("IAM::Role"))
+    assert not any("PermissionsBoundary" in role.properties for role in stack.of_type("IAM::Role"))
