@@ -36,7 +36,7 @@ COMPILE = .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --
 	--generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 
 $(SAM_VENV)/installed: requirements/sam.txt
-	python3 -m venv --clear $(SAM_VENV)
+	$(PYTHON) -m venv --clear $(SAM_VENV)
 	$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r requirements/sam.txt
 	touch $@
