@@ -22,9 +22,9 @@ def add(commands: Any) -> None:
             "Serves the app until Ctrl-C or SIGTERM. Prints one line, `ready ` and a JSON object with\n"
             "endpoint, api and bucket, when it can be used. Everything it keeps is in the state folder; a\n"
             "killed app goes on where it was.\n\n"
-            f"While it is up it calls `watch` every {WATCH_SECONDS:.0f} seconds: EventBridge has no schedule\n"
-            "below a minute. Warnings go to up.log in the state folder, what the functions log to\n"
-            "CloudWatch Logs: aws logs tail /aws/lambda/signalbox-validate"
+            f"While it is up it calls `watch` every {WATCH_SECONDS:.0f} seconds: EventBridge has no\n"
+            "schedule below a minute. Warnings go to up.log in the state folder, what the functions log to\n"
+            "CloudWatch Logs: aws logs filter-log-events --log-group-name /aws/lambda/signalbox-validate"
         ),
         examples="up\nup --port 4666 --api-port 3100 --state /tmp/other --reset",
     )
