@@ -1,6 +1,7 @@
 """A dataset as a whole: is it fit to train on, and which part of it is kept back as the golden set."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -195,42 +196,62 @@ def _split_off(groups: dict[str, list[Record]], task: Task) -> list[Record]:
     """
     references = _one_a_query(groups.values())
     wanted = min(task.dataset.max_golden, max(MIN_GOLDEN, round(task.dataset.golden_share * len(references))))
-    strata: dict[tuple[str, ...], list[Record]] = {}
+    seats = _apportioned(Counter(_stratum(reference) for reference in references), wanted)
+    golden = []
     for reference in sorted(references, key=lambda record: hashlib.sha256(record.key.encode()).digest()):
-        assert reference.answer is not None  # _one_a_query returns labelled records
-        strata.setdefault(reference.answer.dominant(), []).append(reference)
-    # Each stratum's records are spread evenly over (0, 1); the first `wanted` of the merged order hold every
-    # stratum in its proportion.
-    spread = [
-        ((place + 0.5) / len(stratum), record.key, record)
-        for stratum in strata.values()
-        for place, record in enumerate(stratum)
-    ]
-    return [record for _, _, record in sorted(spread, key=lambda entry: entry[:2])[:wanted]]
+        if seats[_stratum(reference)] > 0:
+            seats[_stratum(reference)] -= 1
+            golden.append(reference)
+    return golden
+
+
+def _stratum(record: Record) -> tuple[str, ...]:
+    return record.answer.dominant() if record.answer else ()
+
+
+def _apportioned(sizes: Counter[tuple[str, ...]], wanted: int) -> dict[tuple[str, ...], int]:
+    """Give each stratum its proportion of the wanted number to within one record (largest remainder)."""
+    total = sizes.total()
+    shares = {stratum: divmod(min(wanted, total) * size, total) for stratum, size in sizes.items()}
+    seats = {stratum: whole for stratum, (whole, _) in shares.items()}
+    missing = min(wanted, total) - sum(seats.values())
+    for stratum in sorted(shares, key=lambda stratum: (-shares[stratum][1], stratum))[:missing]:
+        seats[stratum] += 1
+    return seats
 
 
 def _one_a_query(groups: Iterable[Sequence[Record]]) -> list[Record]:
-    """Return one labelled record a query, the one nearest to the mean of the query's answers (or the majority)."""
+    """Return one labelled record a query, the one nearest to the mean of the query's answers (or the majority).
+
+    The order of the records makes no difference.
+    """
     return [_representative(labelled) for group in groups if (labelled := [r for r in group if r.answer is not None])]
 
 
 def _representative(group: Sequence[Record]) -> Record:
     answers = [record.answer for record in group if record.answer is not None]
     if answers[0].weights is None:
-        common = Counter(answer.label for answer in answers).most_common(1)[0][0]
-        return next(record for record in group if record.answer and record.answer.label == common)
+        common, _ = _majority(answers)
+        agreeing = [record for record in group if record.answer and record.answer.label == common]
+        return min(agreeing, key=lambda record: (record.answer_text or "", record.query))
     mean = _mean_weights(answers)
 
     def distance(record: Record) -> float:
         assert record.answer is not None and record.answer.weights is not None
-        return sum(abs(record.answer.weights[signal] - mean[signal]) for signal in mean)
+        return math.fsum(abs(record.answer.weights[signal] - mean[signal]) for signal in mean)
 
-    return min(group, key=lambda record: (round(distance(record), 9), record.answer_text))
+    return min(group, key=lambda record: (round(distance(record), 9), record.answer_text or "", record.query))
+
+
+def _majority(answers: Sequence[Answer]) -> tuple[str, int]:
+    """Return the most frequent label, of several the last by name, and how often it stands there."""
+    return max(Counter(answer.label or "" for answer in answers).items(), key=lambda entry: (entry[1], entry[0]))
 
 
 def _mean_weights(answers: Sequence[Answer]) -> dict[str, float]:
     rows = [answer.weights for answer in answers if answer.weights is not None]
-    return {signal: sum(row[signal] for row in rows) / len(rows) for signal in rows[0]}
+    # fsum, since a sum of floats that depended on the order of the lines would break ties by it.
+    return {signal: math.fsum(row[signal] for row in rows) / len(rows) for signal in rows[0]}
 
 
 def _contradictory(group: Sequence[Record]) -> bool:
@@ -258,7 +279,7 @@ def _prior(answers: Sequence[Answer]) -> dict[str, Any]:
     if not answers:
         return {}
     if answers[0].weights is None:
-        label, count = Counter(answer.label for answer in answers).most_common(1)[0]
+        label, count = _majority(answers)
         return {"label": label, "confidence": round(count / len(answers), 4)}
     mean = _mean_weights(answers)
     return {"weights": serialisable_weights(mean)}
