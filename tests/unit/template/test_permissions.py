@@ -147,6 +147,13 @@ def test_objects_are_named_by_prefix(stack: Stack) -> None:
                     assert prefix in {"datasets", "tasks", "runs"}, (role, arn)
 
 
+def test_watch_queries_the_index_and_not_the_table(stack: Stack) -> None:
+    (query,) = (one for one in stack.statements("WatchRole") if "dynamodb:Query" in as_list(one["Action"]))
+    (index,) = stack["RunTable"]["GlobalSecondaryIndexes"]
+
+    assert query["Resource"] == f"{stack.arn('RunTable')}/index/{index['IndexName']}"
+
+
 def test_only_bedrock_is_handed_a_role_and_only_its_own(stack: Stack) -> None:
     handed = {
         role: statement
