@@ -1,7 +1,7 @@
 """The textual form of a task's answers, found out from examples: a JSON object of numbers, or a label.
 
-Nothing here knows a task: the names of the signals, their order, the field for reasoning, the grid on which the numbers
-lie and the total to which they sum are all read off the texts.
+Nothing here knows a task: the names of the signals, their order, the field for reasoning, the grid on which
+the numbers lie and the total to which they sum are all read off the texts.
 """
 
 import json
@@ -25,8 +25,8 @@ _SHARE_ON_GRID = 0.99
 class WeightsForm:
     """Answers such as `{"visual": 0.2, "audio": 0.8, "reasoning": "..."}`.
 
-    `members` are all keys in their order, of which `keys` hold numbers and `text_key`, if any, holds words. `total` is
-    what the numbers sum to (None: anything); `step` is the grid on which they lie (None: no grid).
+    `members` are all keys in their order, of which `keys` hold numbers and `text_key`, if any, holds words.
+    `total` is what the numbers sum to (None: anything); `step` is the grid on which they lie (None: no grid).
     """
 
     members: tuple[str, ...]
@@ -43,7 +43,7 @@ class WeightsForm:
         return np.array([numbers[key] for key in self.keys])
 
     def settle(self, scores: np.ndarray) -> np.ndarray:
-        """Return `scores` as numbers that an answer may hold: not negative, on the grid, summing to the total."""
+        """Return `scores` as an answer's numbers: not negative, on the grid, summing to the total."""
         values = np.clip(scores, 0.0, None)
         if self.total is not None:
             values = (
@@ -114,7 +114,8 @@ def learn_form(answers: Sequence[str], prompt: str = "") -> Form:
     answers
         Assistant texts.
     prompt
-        The system prompt: when it asks for `reasoning` and no answer shows any, answers carry that field all the same.
+        The system prompt: when it asks for `reasoning` and no answer shows any, answers carry that field all
+        the same.
 
     Raises
     ------
@@ -145,7 +146,8 @@ def _weights_form(
         for answer, numbers in zip(answers, parsed, strict=True)
         if numbers and set(numbers) == keys
     )
-    # The fullest order is preferred: an answer with reasoning is a complete one, an answer without merely a short one.
+    # The fullest order is preferred: an answer with reasoning is a complete one, an answer without merely a
+    # short one.
     members = max(orders, key=lambda order: (len(order), orders[order]))
     text_keys = [key for key in members if key not in keys][:1]
     members = tuple(key for key in members if key in keys or key in text_keys)
@@ -196,8 +198,8 @@ def _is_number(value: object) -> bool:
 def named_in(prompt: str) -> Form:
     """Return the form that a prompt's own words ask for: used by a model that was shown no example.
 
-    The longest comma-separated list of words in the prompt names the signals (when the prompt asks for JSON) or the
-    labels; a prompt without one gets the single label `unknown`.
+    The longest comma-separated list of words in the prompt names the signals (when the prompt asks for JSON)
+    or the labels; a prompt without one gets the single label `unknown`.
     """
     lists = re.findall(r"[\w+./-]+(?:,\s*(?:and\s+)?[\w+./-]+)+(?:,?\s+and\s+[\w+./-]+)?", prompt)
     names: list[str] = []

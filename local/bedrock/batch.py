@@ -1,7 +1,7 @@
 """Model invocation jobs: batch inference over the records of S3 objects.
 
-Output as in docs.aws.amazon.com/bedrock/latest/userguide/batch-inference-results.html. For the local models the body of
-an InvokeModel record has the members of a Converse request, as Amazon Nova's has.
+Output as in docs.aws.amazon.com/bedrock/latest/userguide/batch-inference-results.html. For the local models
+the body of an InvokeModel record has the members of a Converse request, as Amazon Nova's has.
 """
 
 import datetime
@@ -38,8 +38,6 @@ class InvocationJobs:
             "ListModelInvocationJobs": self.list,
             "StopModelInvocationJob": self.stop,
         }
-
-    # ---- operations ----
 
     def create(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """CreateModelInvocationJob."""
@@ -111,8 +109,6 @@ class InvocationJobs:
         if catalogue.resolve(model_id) is None:
             raise invalid("The provided model identifier is invalid.")
         return self._inference.model(model_id)
-
-    # ---- the work ----
 
     def resume(self) -> None:
         """Take up the jobs that an earlier process did not end, from the beginning."""

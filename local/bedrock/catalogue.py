@@ -1,4 +1,4 @@
-"""The foundation models that the stand-in offers. They are its own, named `local.*`; it knows no real model."""
+"""The foundation models that the stand-in offers: its own, named `local.*`. It knows no real model."""
 
 from dataclasses import dataclass
 from typing import Any

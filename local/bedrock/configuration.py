@@ -10,7 +10,10 @@ PREFIX = "LOCAL_BEDROCK_"
 
 @dataclass(frozen=True)
 class Configuration:
-    """Quotas are AWS's defaults unless said otherwise (docs.aws.amazon.com/general/latest/gr/bedrock.html)."""
+    """Quotas, delays and sizes.
+
+    Quotas are AWS's defaults unless said otherwise: docs.aws.amazon.com/general/latest/gr/bedrock.html
+    """
 
     scheduled_customization_jobs: int = 10
     custom_models: int = (

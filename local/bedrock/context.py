@@ -40,7 +40,7 @@ class Context:
         return time.time()
 
     def may_work(self, pause: float = 0.0) -> bool:
-        """Wait for a job's turn: `pause` seconds, and while jobs are held. Return False when all is closing."""
+        """Wait `pause` seconds, and while jobs are held; return False when all is closing."""
         if self.closing.wait(pause):
             return False
         while not self.faults.wait_until_released(_HOLD_CHECK_SECONDS):

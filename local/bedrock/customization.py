@@ -46,8 +46,6 @@ class CustomizationJobs:
             "StopModelCustomizationJob": self.stop,
         }
 
-    # ---- operations ----
-
     def create(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """CreateModelCustomizationJob."""
         with self._store.transaction():
@@ -89,7 +87,8 @@ class CustomizationJobs:
                 raise conflict(f"The job is {job.status} and can't be stopped.")
             self._store.change(job.arn, "Stopping", lastModifiedTime=self._context.now())
         self._processes.stop(job.arn)
-        # The worker that has the job sees that it is to stop; one that is still in the queue is seen when it gets there.
+        # The worker that has the job sees that it is to stop; one that is still in the queue is seen when it
+        # gets there.
         if job.document["statusDetails"]["validationDetails"]["status"] == "NotStarted":
             self._end(job.arn, "Stopped")
         return {}
@@ -101,8 +100,9 @@ class CustomizationJobs:
         return job
 
     def _refuse_used_names(self, parameters: dict[str, Any]) -> None:
-        # The wording and error are those that CreateModelImportJob is reported to give: github.com/aws/sagemaker-python-sdk
-        # pull request 6076. The service model also lists ConflictException for this operation.
+        # The wording and error are those that CreateModelImportJob is reported to give:
+        # github.com/aws/sagemaker-python-sdk pull request 6076. The service model also lists
+        # ConflictException for this operation.
         if self._store.find(KIND, parameters["jobName"]):
             raise invalid("The provided job name is currently in use. Try again with a different job name.")
         name = parameters["customModelName"]
@@ -119,8 +119,8 @@ class CustomizationJobs:
         waiting = len(self._store.all(KIND, ("InProgress", "Stopping")))
         if waiting >= configuration.scheduled_customization_jobs:
             raise quota_exceeded(
-                f"You have reached the quota of {configuration.scheduled_customization_jobs} scheduled customization "
-                "jobs. Wait for one to end and try again."
+                f"You have reached the quota of {configuration.scheduled_customization_jobs} scheduled "
+                "customization jobs. Wait for one to end and try again."
             )
         if len(self._store.all(CUSTOM_MODEL)) + waiting >= configuration.custom_models:
             raise quota_exceeded(
@@ -165,8 +165,6 @@ class CustomizationJobs:
         self._store.add(job)
         self._store.tag(arn, tag_map(parameters.get("jobTags", [])))
         return job
-
-    # ---- the work ----
 
     def resume(self) -> None:
         """Take up the jobs that an earlier process did not end; training starts again from the beginning."""
@@ -315,7 +313,10 @@ class CustomizationJobs:
 
 
 def _event_detail(job: Resource) -> dict[str, Any]:
-    """Return the event's detail with the members of AWS's sample (docs: monitoring-eventbridge-how-it-works)."""
+    """Return the event's detail.
+
+    Members as in docs.aws.amazon.com/bedrock/latest/userguide/monitoring-eventbridge-how-it-works.html
+    """
     document = job.document
     validators = document["validationDataConfig"]["validators"]
     detail = {
@@ -337,9 +338,6 @@ def _event_detail(job: Resource) -> dict[str, Any]:
         "outputDataConfig": document["outputDataConfig"],
     }
     return {name: value for name, value in detail.items() if value is not None}
-
-
-# ---- what is refused before a job exists ----
 
 
 def _checked(parameters: dict[str, Any]) -> str:
@@ -378,7 +376,8 @@ def _check_teacher(parameters: dict[str, Any], student: str) -> None:
     model = catalogue.resolve(teacher["teacherModelIdentifier"])
     if model is None or model.model_id not in catalogue.DISTILLATION_TEACHERS.get(student, ()):
         raise invalid(
-            f"The teacher model {teacher['teacherModelIdentifier']} isn't supported for the student model {student}."
+            f"The teacher model {teacher['teacherModelIdentifier']} isn't supported for the student model "
+            f"{student}."
         )
     if teacher.get("maxResponseLengthForInference", 1) < 1:
         raise invalid("maxResponseLengthForInference must be at least 1.")
@@ -395,5 +394,6 @@ def _check_hyperparameters(hyperparameters: dict[str, str]) -> None:
             value = None
         if value is None or not minimum <= value <= maximum:
             raise invalid(
-                f"The hyperparameter {name} must be a {number.__name__} from {minimum} to {maximum}, not {text}."
+                f"The hyperparameter {name} must be a {number.__name__} from {minimum} to {maximum}, "
+                f"not {text}."
             )

@@ -1,4 +1,4 @@
-"""Custom model deployments. Their status follows from when they were made; nothing has to run to make one Active."""
+"""Custom model deployments. Their status follows from when they were made, so that nothing has to run."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ class Deployments:
         )
 
     def update(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """UpdateCustomModelDeployment: the model behind the deployment is swapped after the deployment time."""
+        """UpdateCustomModelDeployment: swap the model behind the deployment, after the deployment time."""
         with self._store.transaction():
             view = self._view(self._find(parameters["customModelDeploymentIdentifier"]))
             self._refuse_unless_active(parameters["modelArn"])

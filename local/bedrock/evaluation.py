@@ -1,7 +1,7 @@
 """Evaluation jobs: `local.judge` scores answers that the caller brings along.
 
-Dataset: docs.aws.amazon.com/bedrock/latest/userguide/model-evaluation-prompt-datasets-judge.html. Place and shape of the
-output: model-evaluation-report-s3.html there.
+Dataset: docs.aws.amazon.com/bedrock/latest/userguide/model-evaluation-prompt-datasets-judge.html. Place and
+shape of the output: model-evaluation-report-s3.html there.
 """
 
 import json
@@ -40,8 +40,6 @@ class EvaluationJobs:
             "ListEvaluationJobs": self.list,
             "StopEvaluationJob": self.stop,
         }
-
-    # ---- operations ----
 
     def create(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """CreateEvaluationJob."""
@@ -109,8 +107,6 @@ class EvaluationJobs:
             raise not_found("The specified evaluation job wasn't found.")
         return job
 
-    # ---- the work ----
-
     def resume(self) -> None:
         """Take up the jobs that an earlier process did not end; they write the same objects again."""
         for job in self._store.all(KIND):
@@ -151,8 +147,8 @@ class EvaluationJobs:
     def _publish(self, job: Resource, outputs: dict[str, bytes]) -> None:
         """Write the output objects and complete the job.
 
-        Which of the two comes first on AWS is not documented. Without a lag the job is Completed first, so that who is
-        woken by the object finds it so; a lag shows the other order.
+        Which of the two comes first on AWS is not documented. Without a lag the job is Completed first, so
+        that who is woken by the object finds it so; a lag shows the other order.
         """
         lag = self._context.configuration.evaluation_lag_seconds
         if not lag and not self._set(job.arn, "Completed", unwritten=True):
@@ -199,7 +195,8 @@ def _check(parameters: dict[str, Any]) -> None:
         unknown = [name for name in item["metricNames"] if name not in metrics]
         if unknown:
             raise invalid(
-                f"The metric {unknown[0]} isn't defined in customMetricConfig; local.judge has no built-in ones."
+                f"The metric {unknown[0]} isn't defined in customMetricConfig, and local.judge has no "
+                "built-in ones."
             )
     judges = (
         automated.get("customMetricConfig", {})
@@ -217,7 +214,8 @@ def _check_metric(metric: dict[str, Any]) -> None:
     used = set(re.findall(r"\{\{\s*(\w+)\s*\}\}", metric["instructions"]))
     if not used or not used <= _VARIABLES:
         raise invalid(
-            f"The instructions of {metric['name']} must use variables of {{{{prompt}}}}, {{{{prediction}}}}, {{{{ground_truth}}}}."
+            f"The instructions of {metric['name']} must use {{{{prompt}}}}, {{{{prediction}}}} or "
+            "{{ground_truth}}, and no other variable."
         )
     ratings = sorted(item["value"].get("floatValue", 0.0) for item in metric.get("ratingScale", []))
     if ratings and ratings != _RATINGS:
@@ -294,7 +292,7 @@ def _output_line(row: Row, metrics: list[str]) -> str:
 
 
 def _output_uri(job: Resource, dataset: str, source: str) -> str:
-    """Return where the output goes; the same for every attempt, so that a resumed job overwrites what it wrote."""
+    """Return where the output goes: the same for every attempt, so that a resumed job overwrites it."""
     run, file = (
         uuid.uuid5(uuid.NAMESPACE_URL, job.arn),
         uuid.uuid5(uuid.NAMESPACE_URL, f"{job.arn}#{dataset}"),

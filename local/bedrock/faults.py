@@ -49,7 +49,7 @@ class Faults:
             self._errors.append([operation, BedrockError(error, message or f"Scripted {error}."), times])
 
     def fail(self, kind: str, message: str = "Failed by a scripted fault.", times: int = 1) -> None:
-        """Make the next `times` jobs or deployments of a kind (see the constants of this module) end Failed."""
+        """Make the next `times` jobs or deployments of a kind (a constant of this module) end Failed."""
         with self._lock:
             self._failures.append([kind, message, times])
 

@@ -104,8 +104,8 @@ class Inference:
 def converse(answer: Answer, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the members of a Converse response.
 
-    Tokens are counted by `local.bedrock.text`; `latencyMs` is the time that the answer took, in whole milliseconds
-    rounded up.
+    Tokens are counted by `local.bedrock.text`; `latencyMs` is the time that the answer took, in whole
+    milliseconds rounded up.
 
     Raises
     ------
@@ -148,8 +148,8 @@ def _read(parameters: dict[str, Any]) -> tuple[str, str, str]:
     messages = parameters.get("messages", [])
     if not messages or messages[0]["role"] != "user":
         raise invalid(
-            "A conversation must start with a user message. Try again with a conversation that starts with a user "
-            "message."
+            "A conversation must start with a user message. Try again with a conversation that starts with a "
+            "user message."
         )
     for number, message in enumerate(messages):
         if message["role"] != ("user", "assistant")[number % 2]:
@@ -179,8 +179,8 @@ def _texts(blocks: list[dict[str, Any]], where: str) -> str:
             )
         if not block["text"].strip():
             raise invalid(
-                f"The text field in the ContentBlock object at {where}.{number} is blank. Add text to the text field, "
-                "and try again."
+                f"The text field in the ContentBlock object at {where}.{number} is blank. Add text to the "
+                "text field, and try again."
             )
     return "\n".join(block["text"] for block in blocks)
 

@@ -15,8 +15,8 @@ class Objects:
     Parameters
     ----------
     aws_endpoint
-        URL of the local AWS endpoint. Calls that find nobody there are retried for about half a minute, so that a job
-        that is resumed while the app still starts finds its data.
+        URL of the local AWS endpoint. Calls that find nobody there are retried for about half a minute, so
+        that a job that is resumed while the app still starts finds its data.
     """
 
     def __init__(self, aws_endpoint: str) -> None:

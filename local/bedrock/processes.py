@@ -70,7 +70,8 @@ class TrainingProcesses:
         listener.start()
         with process:
             try:
-                # Standard input stays open: the process ends when it closes, so also when this process is killed.
+                # Standard input stays open: the process ends when it closes, so also when this process is
+                # killed.
                 process.stdin.write(order.to_json() + "\n")
                 process.stdin.flush()
                 for line in process.stdout:

@@ -1,9 +1,10 @@
 """Training records: `bedrock-conversation-2024` lines, and the limits that Bedrock documents for them.
 
-Limits: distillation 100 to 15,000 prompts and 16 KB a line (docs.aws.amazon.com/general/latest/gr/bedrock.html);
-fine-tuning 8 to 20,000 labelled records without reserved words
-(docs.aws.amazon.com/bedrock/latest/userguide/custom-models-hp.html). AWS's own validator for distillation drops
-invalid records (aws-samples/amazon-bedrock-samples, custom-models/dataset-validation); fine-tuning refuses them.
+Limits: distillation 100 to 15,000 prompts and 16 KB a line
+(docs.aws.amazon.com/general/latest/gr/bedrock.html); fine-tuning 8 to 20,000 labelled records without
+reserved words (docs.aws.amazon.com/bedrock/latest/userguide/custom-models-hp.html). AWS's own validator for
+distillation drops invalid records (aws-samples/amazon-bedrock-samples, custom-models/dataset-validation);
+fine-tuning refuses them.
 """
 
 import json
@@ -100,7 +101,8 @@ def training_records(body: bytes, customization_type: str) -> list[TrainingRecor
     Raises
     ------
     DatasetError
-        Too few or too many records; for fine-tuning also any line that is no labelled record or has a reserved word.
+        Too few or too many records; for fine-tuning also any line that is no labelled record or has a
+        reserved word.
     """
     records, problems = [], []
     for item in read_records(body):
@@ -114,8 +116,8 @@ def training_records(body: bytes, customization_type: str) -> list[TrainingRecor
     if not minimum <= len(records) <= maximum:
         examples = "".join(f" Line {problem.line}: {problem.reason}." for problem in problems[:3])
         raise DatasetError(
-            f"The training dataset has {len(records)} valid records; {customization_type} takes {minimum} to {maximum}."
-            f"{examples}"
+            f"The training dataset has {len(records)} valid records; {customization_type} takes {minimum} to "
+            f"{maximum}.{examples}"
         )
     return records
 

@@ -1,4 +1,4 @@
-"""What jobs, models and deployments have in common: creation with a token, free names, tags, lists in pages."""
+"""What jobs, models and deployments have in common: creation with a token, tags, lists in pages."""
 
 import base64
 import hashlib

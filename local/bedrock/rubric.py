@@ -1,7 +1,8 @@
 """The judge's rubric by arithmetic: how good an answer is beside the reference, from 1 to 5.
 
 5: every weight within 0.05. 4: within 0.10. 3: the dominant signal is right and the mean error is below 0.15.
-2: the mean error is at most 0.30. 1: anything else, also what cannot be read. A label scores 5 when it is equal, else 1.
+2: the mean error is at most 0.30. 1: anything else, also what cannot be read. A label scores 5 when it is
+equal, else 1.
 """
 
 import json

@@ -30,7 +30,7 @@ _THREADS = 8
 
 
 class BedrockStandIn:
-    """A stand-in for Amazon Bedrock with models of its own, `local.*`. It is not Bedrock and runs no Bedrock model.
+    """A stand-in for Amazon Bedrock with models of its own, `local.*`: not Bedrock, and none of its models.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class BedrockStandIn:
     aws_endpoint
         URL of the local AWS endpoint, for S3.
     emit
-        Puts an entry, as PutEvents takes it, on the default event bus. Called from a thread of the stand-in, one entry
-        at a time; when it raises, the entry is delivered later.
+        Puts an entry, as PutEvents takes it, on the default event bus. Called from a thread of the stand-in,
+        one entry at a time; when it raises, the entry is delivered later.
     configuration, faults
         Quotas and delays, and faults to provoke; by default what the environment says.
     """
@@ -76,8 +76,6 @@ class BedrockStandIn:
         self._routes = wire.Routes({wire.CONTROL_PLANE: control_plane, wire.RUNTIME: inference.operations})
         self._threads = ThreadPoolExecutor(_THREADS, "bedrock-request")
 
-    # ---- life ----
-
     def startup(self) -> None:
         """Resume what an earlier process left unfinished. Call it when S3 and the event bus can be used."""
         self._context.announcer.start()
@@ -103,15 +101,14 @@ class BedrockStandIn:
         prompt
             The system prompt under which they are remembered; records that bring one of their own keep that.
         records
-            `bedrock-conversation-2024` objects, or pairs of query and answer. Unlabelled ones are passed over.
+            `bedrock-conversation-2024` objects, or pairs of query and answer. Unlabelled ones are passed
+            over.
         """
         by_prompt: dict[str, list[tuple[str, str]]] = {}
         for its_prompt, query, answer in pairs_of(records):
             by_prompt.setdefault(its_prompt or prompt, []).append((query, answer))
         for its_prompt, pairs in by_prompt.items():
             self._context.store.learn(its_prompt, pairs)
-
-    # ---- requests ----
 
     def handles(self, path: str) -> bool:
         """Return whether a request to `path` is for Bedrock."""
@@ -167,10 +164,15 @@ class BedrockStandIn:
                 {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]},
                 body,
             )
-            response = await asyncio.get_running_loop().run_in_executor(self._threads, self.handle, request)
+            response = await self._handle_in_thread(request)
         headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers.items()]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
+
+    async def _handle_in_thread(self, request: wire.Request) -> wire.Response:
+        if self._context.closing.is_set():
+            return wire.render_error(BedrockError("ServiceUnavailableException", "The stand-in is closing."))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.handle, request)
 
     async def _live(
         self, receive: Callable[[], Awaitable[dict]], send: Callable[[dict], Awaitable[None]]

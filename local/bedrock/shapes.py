@@ -1,7 +1,8 @@
 """Check and convert values by botocore's shapes, including what botocore's own client leaves unchecked.
 
-The wording of a violation is that of AWS's own front end ("1 validation error detected: Value 'x' at 'y' failed to
-satisfy constraint: ..."), as quoted for Bedrock in github.com/aws-samples/amazon-bedrock-client-for-mac issue 11.
+The wording of a violation is that of AWS's own front end ("1 validation error detected: Value 'x' at 'y'
+failed to satisfy constraint: ..."), as quoted for Bedrock in
+github.com/aws-samples/amazon-bedrock-client-for-mac issue 11.
 """
 
 import base64
@@ -16,10 +17,12 @@ from typing import Any
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 # Values that the service takes although its model's enum does not list them. taskType must be "General" for a
-# judge job: https://docs.aws.amazon.com/bedrock/latest/userguide/model-evaluation-custom-metrics-create-job.html
+# judge job:
+# https://docs.aws.amazon.com/bedrock/latest/userguide/model-evaluation-custom-metrics-create-job.html
 ACCEPTED_BEYOND_ENUM = {"EvaluationTaskType": ("General",)}
 
-# The same languages written without nested repetition, which Python's engine needs exponential time to refuse.
+# The same languages written without nested repetition, which Python's engine needs exponential time to
+# refuse.
 _LINEAR_EQUIVALENTS = (
     (r"(-*[a-zA-Z0-9\+\-\.])*", r"[a-zA-Z0-9\+\-\.]*"),
     (r"(-*[a-zA-Z0-9\+\-\.]){0,63}", r"[a-zA-Z0-9\+\-\.]*"),
@@ -39,9 +42,6 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _is_document(shape: Shape) -> bool:
     return bool(getattr(shape, "is_document_type", False))
-
-
-# ---- conversion ---------------------------------------------------------------------------------------------------
 
 
 def from_json(shape: Shape, value: Any, path: str = "") -> Any:
@@ -110,11 +110,11 @@ def to_json(shape: Shape, value: Any) -> Any:
         return {key: to_json(shape.value, item) for key, item in value.items()}
     if shape.type_name == "timestamp":
         return time_text(value)
-    return value
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
 def time_text(moment: float | datetime.datetime) -> str:
-    """Return a moment (seconds since 1970, or aware) as ISO-8601 in UTC with milliseconds, as Bedrock writes it."""
+    """Return a moment (seconds since 1970, or aware) as Bedrock writes it: ISO-8601, UTC, milliseconds."""
     if not isinstance(moment, datetime.datetime):
         moment = datetime.datetime.fromtimestamp(moment, datetime.UTC)
     return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -197,14 +197,11 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-# ---- constraints --------------------------------------------------------------------------------------------------
-
-
 def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
     """Yield one sentence for every constraint of `shape` that `value` breaks.
 
-    Checked: required members, exactly one member of a union, enums, patterns (the whole value must match), lengths of
-    strings, lists, maps and blobs, ranges of numbers.
+    Checked: required members, exactly one member of a union, enums, patterns (the whole value must match),
+    lengths of strings, lists, maps and blobs, ranges of numbers.
     """
     if value is None or _is_document(shape):
         return

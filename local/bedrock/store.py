@@ -1,8 +1,8 @@
 """What the stand-in remembers: one SQLite file, every change a transaction that is on disk when it returns.
 
-Resources are documents (the members that the Get operation answers) with a few columns to look them up by. An event is
-written in the same transaction as the change that it tells of and deleted once it was delivered, so that a crash
-between the two delays it but never loses it.
+Resources are documents (the members that the Get operation answers) with a few columns to look them up by. An
+event is written in the same transaction as the change that it tells of and deleted once it was delivered, so
+that a crash between the two delays it but never loses it.
 """
 
 import json
@@ -29,7 +29,10 @@ CREATE TABLE IF NOT EXISTS lessons (
 
 @dataclass(frozen=True)
 class Resource:
-    """A job, custom model or deployment. `created` is in seconds since 1970; `token` is its clientRequestToken."""
+    """A job, custom model or deployment.
+
+    `created` is in seconds since 1970, `token` its clientRequestToken, `fingerprint` a hash of its request.
+    """
 
     arn: str
     kind: str
@@ -42,7 +45,7 @@ class Resource:
 
 
 class Store:
-    """The SQLite file of a state folder; safe to use from several threads and, for lessons, several processes."""
+    """The SQLite file of a state folder; several threads and processes may use it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,8 +84,6 @@ class Store:
     def _query(self, statement: str, *values: Any) -> list[tuple]:
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
-
-    # ---- resources ----
 
     def add(self, resource: Resource) -> None:
         """Insert a resource; its ARN, and its name within its kind, must be free."""
@@ -146,8 +147,6 @@ class Store:
         rows = self._query(f"SELECT * FROM resources WHERE {condition}", *values)
         return _resource(rows[0]) if rows else None
 
-    # ---- tags ----
-
     def tags(self, arn: str) -> dict[str, str]:
         """Return the tags of a resource."""
         return dict(self._query("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", arn))
@@ -164,10 +163,8 @@ class Store:
             for key in keys:
                 self._query("DELETE FROM tags WHERE arn = ? AND key = ?", arn, key)
 
-    # ---- events ----
-
     def announce(self, entry: dict[str, Any]) -> None:
-        """Put an event among those to be delivered; call it in the transaction of the change that it tells of."""
+        """Put an event among those to be delivered, in the transaction of the change that it tells of."""
         with self.transaction():
             self._query("INSERT INTO events (entry) VALUES (?)", json.dumps(entry))
 
@@ -182,22 +179,24 @@ class Store:
         with self.transaction():
             self._query("DELETE FROM events WHERE id = ?", identifier)
 
-    # ---- lessons: what the teacher knows ----
-
     def learn(self, prompt: str, pairs: Iterable[tuple[str, str]]) -> None:
-        """Remember pairs of query and answer under a system prompt; one that is known already is kept once."""
+        """Remember pairs of query and answer under a system prompt; each different pair is kept once."""
         with self._lock, self.transaction():
             self._connection.executemany(
                 "INSERT OR IGNORE INTO lessons (prompt, query, answer) VALUES (?, ?, ?)",
                 ((prompt, query, answer) for query, answer in pairs),
             )
 
+    def newest_lesson(self) -> int:
+        """Return a number that grows with every lesson that is learnt."""
+        return self._query("SELECT COALESCE(MAX(id), 0) FROM lessons")[0][0]
+
     def prompts(self) -> dict[str, int]:
         """Return each system prompt that lessons are known for, with its newest lesson's id."""
         return dict(self._query("SELECT prompt, MAX(id) FROM lessons GROUP BY prompt"))
 
     def lessons(self, prompt: str) -> list[tuple[str, str]]:
-        """Return the pairs of query and answer under a system prompt, in the order in which they were learnt."""
+        """Return the pairs of query and answer under a system prompt, in the order of learning."""
         return self._query("SELECT query, answer FROM lessons WHERE prompt = ? ORDER BY id", prompt)
 
 

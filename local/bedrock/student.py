@@ -1,7 +1,8 @@
 """The local student: what a customization job trains and a deployment answers with.
 
-A ridge regression from query features to the numbers of an answer (weights, or one per label), solved by conjugate
-gradients. A step is one pass over the training data, so the losses of the steps are the model's own.
+A ridge regression from query features to the numbers of an answer (weights, or one per label), solved by
+conjugate gradients. A step is one pass over the training data, so the losses of the steps are the model's
+own.
 """
 
 import pickle
@@ -149,9 +150,10 @@ def _usable(form: Form, examples: Examples) -> tuple[list[str], np.ndarray]:
 def _conjugate_gradients(
     matrix: sparse.csr_matrix, targets: np.ndarray, passes: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Solve the ridge regression of `targets` on `matrix`, yielding coefficients, intercept and fit after every pass.
+    """Solve the ridge regression of `targets` on `matrix`; yield the state after every pass.
 
-    The columns are centred on the fly, so that the matrix stays sparse and the intercept is not penalised.
+    The state is the coefficients, the intercept and the fit. The columns are centred on the fly, so that the
+    matrix stays sparse and the intercept is not penalised.
     """
     means, offset = np.asarray(matrix.mean(axis=0)).ravel(), targets.mean(axis=0)
     transposed = matrix.T.tocsr()
@@ -181,7 +183,7 @@ def _conjugate_gradients(
 
 
 def cross_entropy(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Return the mean cross-entropy in nats of the targets under the scores, both taken as shares of their sum."""
+    """Return the mean cross-entropy of the targets under the scores, both as shares of their sum, in nats."""
     shares = np.clip(scores, _SMALLEST_SHARE, None)
     shares /= shares.sum(axis=1, keepdims=True)
     wanted = targets / np.maximum(targets.sum(axis=1, keepdims=True), 1e-12)

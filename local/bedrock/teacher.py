@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from local.bedrock.store import Store
 from local.bedrock.text import bucket, normalise
 
 _NEIGHBOURS = 5
-_KEPT_INDEXES = 8
+_KEPT = 16
 _UNUSUAL_IN = 8
 
 
@@ -51,27 +52,26 @@ class NearestNeighbours:
 
 
 class Knowledge:
-    """Answers from the lessons of the store; indexes are built on first use and rebuilt when lessons were added."""
+    """Answers from the lessons of the store. An index is built on first use, and again for new lessons."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._indexes: OrderedDict[tuple[str, bool], tuple[object, NearestNeighbours | None]] = OrderedDict()
-        self._priors: dict[str, tuple[object, Form, np.ndarray]] = {}
-        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], tuple[object, Any]] = OrderedDict()
+        self._lock = threading.RLock()
 
     def teach(self, query: str, prompt: str) -> str:
         """Return the answer of `local.teacher`, from all lessons that fit the prompt."""
-        return self._from_neighbours(query, prompt, half=False)
+        return self._from_neighbours(query, prompt, "all")
 
     def teach_with_half(self, query: str, prompt: str) -> str:
         """Return the answer of `local.baseline`, from half of the lessons, chosen by a hash of the query."""
-        return self._from_neighbours(query, prompt, half=True)
+        return self._from_neighbours(query, prompt, "half")
 
     def guess(self, query: str, prompt: str) -> str:
         """Return the answer of a model that does not know the task: the same for every query.
 
-        It is the mean of the known answers, or equal shares of what the prompt names. About one answer in eight, chosen
-        by a hash of the query, is wrapped in prose or in a code fence.
+        It is the mean of the known answers, or equal shares of what the prompt names. About one answer in
+        eight, chosen by a hash of the query, is wrapped in prose or in a code fence.
         """
         form, scores = self._prior(prompt)
         answer = form.write(scores, "The average of what is known; this model was not trained for the task.")
@@ -81,29 +81,17 @@ class Knowledge:
             return f"```json\n{answer}\n```"
         return f"Here is my best answer: {answer}\nLet me know if you need anything else."
 
-    def _from_neighbours(self, query: str, prompt: str, *, half: bool) -> str:
-        index = self._index(prompt, half)
+    def _from_neighbours(self, query: str, prompt: str, share: str) -> str:
+        sources = self._sources(prompt)
+        index = self._keep((share, prompt), sources, lambda: self._build(sources, prompt, share))
         if index is None:
             form, scores = self._prior(prompt)
             return form.write(scores, "No labelled example is known.")
         return index.answer(query)
 
-    def _index(self, prompt: str, half: bool) -> NearestNeighbours | None:
-        with self._lock:
-            sources = self._sources(prompt)
-            version = tuple(sorted(sources.items()))
-            kept = self._indexes.get((prompt, half))
-            if kept is None or kept[0] != version:
-                kept = (version, self._build(prompt, tuple(sources), half))
-                self._indexes[(prompt, half)] = kept
-            self._indexes.move_to_end((prompt, half))
-            while len(self._indexes) > _KEPT_INDEXES:
-                self._indexes.popitem(last=False)
-            return kept[1]
-
-    def _build(self, prompt: str, sources: Sequence[str], half: bool) -> NearestNeighbours | None:
-        pairs = [pair for source in sources for pair in self._store.lessons(source)]
-        if half:
+    def _build(self, sources: dict[str, int], prompt: str, share: str) -> NearestNeighbours | None:
+        pairs = self._lessons(sources)
+        if share == "half":
             pairs = [(query, answer) for query, answer in pairs if bucket(query, 2, "baseline")]
         try:
             return NearestNeighbours(pairs, prompt) if pairs else None
@@ -111,39 +99,52 @@ class Knowledge:
             return None
 
     def _prior(self, prompt: str) -> tuple[Form, np.ndarray]:
-        with self._lock:
-            sources = self._sources(prompt)
-            version = tuple(sorted(sources.items()))
-            kept = self._priors.get(prompt)
-            if kept is None or kept[0] != version:
-                answers = [answer for source in sources for _, answer in self._store.lessons(source)]
-                try:
-                    form = learn_form(answers, prompt)
-                except DatasetError:
-                    form, answers = named_in(prompt), []
-                self._priors = {
-                    **dict(list(self._priors.items())[-_KEPT_INDEXES:]),
-                    prompt: (version, form, average(form, answers)),
-                }
-            _, form, scores = self._priors[prompt]
-            return form, scores
+        sources = self._sources(prompt)
+
+        def build() -> tuple[Form, np.ndarray]:
+            answers = [answer for _, answer in self._lessons(sources)]
+            try:
+                form = learn_form(answers, prompt)
+            except DatasetError:
+                form, answers = named_in(prompt), []
+            return form, average(form, answers)
+
+        return self._keep(("prior", prompt), sources, build)
 
     def _sources(self, prompt: str) -> dict[str, int]:
         """Return the prompts whose lessons answer for `prompt`, each with its newest lesson's id.
 
-        These are the prompt's own; else those of the prompt whose signals or labels it mentions most (a task's richer
-        prompt mentions all of them); else all.
+        These are the prompt's own; else those of the prompt whose signals or labels it mentions most (a
+        task's richer prompt mentions all of them); else all.
         """
-        known = self._store.prompts()
-        if prompt in known:
-            return {prompt: known[prompt]}
-        shares = {source: self._mentioned(source, prompt) for source in known}
-        best = max(shares.values(), default=0.0)
-        return {source: known[source] for source in known if best < 0.5 or shares[source] == best}
+
+        def choose() -> dict[str, int]:
+            known = self._store.prompts()
+            if prompt in known:
+                return {prompt: known[prompt]}
+            shares = {source: self._mentioned(source, prompt) for source in known}
+            best = max(shares.values(), default=0.0)
+            return {source: known[source] for source in known if best < 0.5 or shares[source] == best}
+
+        return self._keep(("sources", prompt), self._store.newest_lesson(), choose)
 
     def _mentioned(self, source: str, prompt: str) -> float:
-        answers = [answer for _, answer in self._store.lessons(source)[:500]]
+        answers = [answer for _, answer in self._store.lessons(source)]
         try:
             return mentioned(learn_form(answers), prompt)
         except DatasetError:
             return 0.0
+
+    def _lessons(self, sources: Iterable[str]) -> list[tuple[str, str]]:
+        return [pair for source in sources for pair in self._store.lessons(source)]
+
+    def _keep(self, key: tuple[str, str], version: object, make: Callable[[], Any]) -> Any:
+        """Return what `make` made for this key and version, now or earlier; the last few are kept."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None or kept[0] != version:
+                kept = self._kept[key] = (version, make())
+            self._kept.move_to_end(key)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return kept[1]

@@ -4,8 +4,9 @@ import hashlib
 import re
 import unicodedata
 
-# A token is up to six letters, up to three digits, or one other visible character. Real tokenisers learn their pieces;
-# this one only has to be documented, deterministic and of the same order (English words take one to two tokens).
+# A token is up to six letters, up to three digits, or one other visible character. Real tokenisers learn
+# their pieces; this one only has to be documented, deterministic and of the same order (English words take
+# one to two tokens).
 _TOKEN = re.compile(r"[^\W\d_]{1,6}|\d{1,3}|[^\w\s]|_")
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 

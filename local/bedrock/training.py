@@ -1,8 +1,8 @@
 """The process of one customization job: `python -m local.bedrock.training`.
 
-It reads one JSON object from standard input (`TrainingOrder`), trains, writes the model into the state folder and the
-artefacts to S3, and says how far it is in JSON lines on standard output. It ends when standard input does: that is how
-it notices that its parent is gone, however it went.
+It reads one JSON object from standard input (`TrainingOrder`), trains, writes the model into the state folder
+and the artefacts to S3, and says how far it is in JSON lines on standard output. It ends when standard input
+does: that is how it notices that its parent is gone, however it went.
 """
 
 import csv
@@ -54,7 +54,7 @@ def main() -> None:
     order = TrainingOrder(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        run(order, report)
+        run(order, report, Objects(order.aws_endpoint))
     except DatasetError as error:
         report({"failure": str(error)})
 
@@ -71,7 +71,7 @@ def report(news: dict[str, Any]) -> None:
     print(json.dumps(news), flush=True)
 
 
-def run(order: TrainingOrder, tell: Callable[[dict[str, Any]], None]) -> None:
+def run(order: TrainingOrder, tell: Callable[[dict[str, Any]], None], objects: Objects) -> None:
     """Train a student as ordered.
 
     Parameters
@@ -81,6 +81,8 @@ def run(order: TrainingOrder, tell: Callable[[dict[str, Any]], None]) -> None:
     tell
         Called with `{"stage": ..., "status": ...}` when a stage of the job starts or ends, and with
         `{"result": {"trainingLoss": ..., "validationLoss": ...}}` once the model is there.
+    objects
+        Access to S3.
 
     Raises
     ------
@@ -88,7 +90,6 @@ def run(order: TrainingOrder, tell: Callable[[dict[str, Any]], None]) -> None:
         The dataset cannot be used.
     """
     tell({"stage": "validationDetails", "status": "InProgress"})
-    objects = Objects(order.aws_endpoint)
     records = training_records(objects.read(order.training_uri), order.customization_type)
     validation = _validation_records(objects, order.validation_uris)
     tell({"stage": "validationDetails", "status": "Completed"})
@@ -133,8 +134,8 @@ def _label(store: Store, records: list[TrainingRecord], order: TrainingOrder) ->
     knowledge = Knowledge(store)
     if not store.prompts():
         raise DatasetError(
-            "local.teacher has never seen a labelled example, so it cannot label prompts. Give it some: a labelled "
-            "dataset, a golden set beside the task, or labelled records among the prompts."
+            "local.teacher has never seen a labelled example, so it cannot label prompts. Give it some: a "
+            "labelled dataset, a golden set beside the task, or labelled records among the prompts."
         )
     labelled = []
     for record in records:
@@ -156,7 +157,8 @@ def _train(
         student, steps = train(_examples(records), _examples(validation), order.epochs, prompt)
         measured = steps
     else:
-        # The validation loss comes from a student that never saw the held-out tenth, the model from all records.
+        # The validation loss comes from a student that never saw the held-out tenth, the model from all
+        # records.
         held_out = [record for record in records if _is_held_out(record)]
         rest = [record for record in records if not _is_held_out(record)] or records
         _, measured = train(_examples(rest), _examples(held_out), order.epochs, prompt)

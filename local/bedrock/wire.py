@@ -1,7 +1,7 @@
-"""Bedrock's REST-JSON wire protocol: which operation a request calls, with which parameters, and how it is answered.
+"""Bedrock's REST-JSON wire protocol: the operation of a request, its parameters, and the response.
 
-Paths, methods, status codes, members and their places all come from botocore's service models; there is no table of
-routes here.
+Paths, methods, status codes, members and their places all come from botocore's service models; there is no
+table of routes here.
 """
 
 import json
@@ -66,12 +66,12 @@ class Routes:
                 self._routes.append((operation.http["method"], _path_pattern(operation), operation))
 
     def handles(self, path: str) -> bool:
-        """Return whether `path` (percent-encoded or not) belongs to an operation that is served, by any method."""
+        """Return whether `path` (percent-encoded or not) belongs to an operation, by any method."""
         path = path.split("?", 1)[0]
         return any(pattern.fullmatch(path) for _, pattern, _ in self._routes)
 
     def match(self, method: str, path: str) -> tuple[OperationModel, dict[str, str]] | None:
-        """Return the operation and its decoded path labels; None when nothing answers this method and path."""
+        """Return the operation and its decoded path labels; None when there is none."""
         for its_method, pattern, operation in self._routes:
             found = pattern.fullmatch(path) if method == its_method else None
             if found:
@@ -93,7 +93,8 @@ def parse(operation: OperationModel, labels: Mapping[str, str], request: Request
     Raises
     ------
     BedrockError
-        `SerializationException` for what is not the shape's JSON, `ValidationException` for a broken constraint.
+        `SerializationException` for what is not the shape's JSON, `ValidationException` for a broken
+        constraint.
     """
     shape = operation.input_shape
     query = dict(parse_qsl(request.query, keep_blank_values=True))
