@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from signalbox.judge import judge
 from signalbox.events import run_id_in
+from signalbox.judge import judge
 from signalbox.observability import observed
 from signalbox.pipeline import pipeline
 

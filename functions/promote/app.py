@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from signalbox.promote import promote
 from signalbox.events import run_id_in
 from signalbox.observability import observed
 from signalbox.pipeline import pipeline
+from signalbox.promote import promote
 
 
 @observed

@@ -109,7 +109,10 @@ def invalid(error: RequestValidationError) -> Response:
     return _refused(
         400,
         [
-            {"field": ".".join(part for part in fault["loc"][1:] if isinstance(part, str)) or "body", "reason": fault["msg"]}
+            {
+                "field": ".".join(part for part in fault["loc"][1:] if isinstance(part, str)) or "body",
+                "reason": fault["msg"],
+            }
             for fault in error.errors()
         ],
     )

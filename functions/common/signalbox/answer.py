@@ -42,7 +42,9 @@ class Answer:
         if self.weights is None:
             return (self.label,) if self.label is not None else ()
         top = max(self.weights.values())
-        return tuple(signal for signal, weight in self.weights.items() if math.isclose(weight, top, abs_tol=1e-6))
+        return tuple(
+            signal for signal, weight in self.weights.items() if math.isclose(weight, top, abs_tol=1e-6)
+        )
 
     def text(self) -> str:
         """Write the answer as a model is expected to write it."""

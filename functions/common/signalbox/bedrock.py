@@ -93,7 +93,14 @@ class Bedrock:
         )
 
     def start_customization(
-        self, name: str, customization: Customization, *, role_arn: str, training: str, output: str, kms_key_arn: str
+        self,
+        name: str,
+        customization: Customization,
+        *,
+        role_arn: str,
+        training: str,
+        output: str,
+        kms_key_arn: str,
     ) -> str:
         """Start the distillation job of a run, unless it has been started, and return its ARN.
 
@@ -149,7 +156,9 @@ class Bedrock:
         )
         if answer is None:
             return None
-        return Job(answer["jobArn"], answer["status"], answer.get("outputModelArn"), answer.get("failureMessage", ""))
+        return Job(
+            answer["jobArn"], answer["status"], answer.get("outputModelArn"), answer.get("failureMessage", "")
+        )
 
     def deploy(self, name: str, model_arn: str) -> str:
         """Create the on-demand deployment of a custom model, unless it is there, and return its ARN.
@@ -164,7 +173,9 @@ class Bedrock:
         existing = self.deployment(name)
         if existing is not None:
             return existing.arn
-        with _refusals("deploy", "see whether this region deploys this model on demand, then drop the dataset again"):
+        with _refusals(
+            "deploy", "see whether this region deploys this model on demand, then drop the dataset again"
+        ):
             return self._control.create_custom_model_deployment(
                 modelDeploymentName=name, modelArn=model_arn, clientRequestToken=name, tags=_tags(name)
             )["customModelDeploymentArn"]
@@ -177,9 +188,13 @@ class Bedrock:
         )
         if answer is None:
             return None
-        return Deployment(answer["customModelDeploymentArn"], answer["status"], answer.get("failureMessage", ""))
+        return Deployment(
+            answer["customModelDeploymentArn"], answer["status"], answer.get("failureMessage", "")
+        )
 
-    def start_evaluation(self, name: str, configuration: dict[str, Any], *, role_arn: str, output: str) -> str:
+    def start_evaluation(
+        self, name: str, configuration: dict[str, Any], *, role_arn: str, output: str
+    ) -> str:
         """Start a judge's evaluation job, unless it has been started, and return its ARN.
 
         Parameters

@@ -65,7 +65,8 @@ class Dataset:
             "prior": self.prior,
             "golden_source": self.golden_source,
             "problems": [
-                {"line": problem.line, "field": problem.field, "reason": problem.reason} for problem in self.problems
+                {"line": problem.line, "field": problem.field, "reason": problem.reason}
+                for problem in self.problems
             ],
         }
 
@@ -225,7 +226,11 @@ def _one_a_query(groups: Iterable[Sequence[Record]]) -> list[Record]:
 
     The order of the records makes no difference.
     """
-    return [_representative(labelled) for group in groups if (labelled := [r for r in group if r.answer is not None])]
+    return [
+        _representative(labelled)
+        for group in groups
+        if (labelled := [r for r in group if r.answer is not None])
+    ]
 
 
 def _representative(group: Sequence[Record]) -> Record:
@@ -245,7 +250,9 @@ def _representative(group: Sequence[Record]) -> Record:
 
 def _majority(answers: Sequence[Answer]) -> tuple[str, int]:
     """Return the most frequent label, of several the last by name, and how often it stands there."""
-    return max(Counter(answer.label or "" for answer in answers).items(), key=lambda entry: (entry[1], entry[0]))
+    return max(
+        Counter(answer.label or "" for answer in answers).items(), key=lambda entry: (entry[1], entry[0])
+    )
 
 
 def _mean_weights(answers: Sequence[Answer]) -> dict[str, float]:

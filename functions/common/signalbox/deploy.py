@@ -56,7 +56,9 @@ def _await_deployment(run: Run, pipeline: Pipeline) -> None:
     if deployment is None or deployment.status == "Failed":
         why = deployment.message if deployment else "it is gone"
         raise PermanentFailure(
-            _STEP, f"the deployment failed: {why or 'Bedrock gives no reason'}", "drop the dataset again to try anew"
+            _STEP,
+            f"the deployment failed: {why or 'Bedrock gives no reason'}",
+            "drop the dataset again to try anew",
         )
     if deployment.status == "Active":
         pipeline.advance(run, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="the deployment is active")

@@ -25,7 +25,11 @@ def distill(run: Run, pipeline: Pipeline) -> None:
     task = Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
     if "bedrock" in task.candidates and task.customization:
         check_distillation(task.customization, pipeline.bedrock)
-    trained = _train_embedded(run, task, pipeline) if "embedded" in task.candidates else "no embedded student asked for"
+    trained = (
+        _train_embedded(run, task, pipeline)
+        if "embedded" in task.candidates
+        else "no embedded student asked for"
+    )
     if "bedrock" in task.candidates and task.customization:
         job_arn = pipeline.bedrock.start_customization(
             run.id,
@@ -40,7 +44,9 @@ def distill(run: Run, pipeline: Pipeline) -> None:
     else:
         # No event between the two: `deploy` has nothing to do for a task without a Bedrock model.
         moved = pipeline.advance(run, State.TRAINED, event=None, note=trained)
-        pipeline.advance(moved, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="answers inside the route function")
+        pipeline.advance(
+            moved, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="answers inside the route function"
+        )
 
 
 def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:
@@ -49,12 +55,16 @@ def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:
         return "embedded student trained before"
     records = read_records([pipeline.store.get(run.id, TRAIN) or b""], task)
     examples: list[tuple[str, Answer]] = [
-        (record.query, record.answer) for record in records if isinstance(record, Record) and record.answer is not None
+        (record.query, record.answer)
+        for record in records
+        if isinstance(record, Record) and record.answer is not None
     ]
     if not examples:
         if "bedrock" not in task.candidates:
             raise PermanentFailure(
-                "distill", "no record is labelled, and the embedded student learns from labels", "drop labelled records"
+                "distill",
+                "no record is labelled, and the embedded student learns from labels",
+                "drop labelled records",
             )
         return "no embedded student: no record is labelled"
     pipeline.runs.touch(run)

@@ -97,7 +97,9 @@ def _candidates(run: Run, task: Task, pipeline: Pipeline) -> Iterator[Candidate]
         ask = _model(run.deployment_arn, task, task.customization.max_response_tokens, pipeline)
         yield Candidate("bedrock", task.customization.student, ask)
     if task.compare.base is not None:
-        yield Candidate("base", task.compare.base, _model(task.compare.base, task, _REASONING_TOKENS, pipeline))
+        yield Candidate(
+            "base", task.compare.base, _model(task.compare.base, task, _REASONING_TOKENS, pipeline)
+        )
     if task.compare.baseline is not None:
         ask = _model(task.compare.baseline, task, _REASONING_TOKENS, pipeline)
         yield Candidate("baseline", task.compare.baseline, ask)
@@ -125,7 +127,9 @@ def _embedded(student: Student) -> Ask:
         started = time.perf_counter()
         answer = student.answer(record.query)
         elapsed = (time.perf_counter() - started) * 1000
-        return Prediction(query=record.query, reference=record.answer_text or "", text=answer.text(), latency_ms=elapsed)
+        return Prediction(
+            query=record.query, reference=record.answer_text or "", text=answer.text(), latency_ms=elapsed
+        )
 
     return ask
 
@@ -160,7 +164,9 @@ def _unusable(text: str, output: Weights | Labels) -> str:
     return ""
 
 
-def _predictions(run: Run, candidate: Candidate, golden: Sequence[Record], pipeline: Pipeline) -> list[Prediction]:
+def _predictions(
+    run: Run, candidate: Candidate, golden: Sequence[Record], pipeline: Pipeline
+) -> list[Prediction]:
     """Ask a candidate every golden query, at bounded concurrency, unless an earlier attempt has."""
     name = predictions_of(candidate.name)
     content = pipeline.store.get(run.id, name)
@@ -172,7 +178,9 @@ def _predictions(run: Run, candidate: Candidate, golden: Sequence[Record], pipel
         raise Busy(f"Bedrock throttles {candidate.model} while the golden set is asked")
     if all(prediction.error and not prediction.text for prediction in predictions):
         raise _silent(candidate, predictions[0].error)
-    pipeline.store.put(run.id, name, "".join(prediction.model_dump_json() + "\n" for prediction in predictions))
+    pipeline.store.put(
+        run.id, name, "".join(prediction.model_dump_json() + "\n" for prediction in predictions)
+    )
     return predictions
 
 

@@ -27,7 +27,9 @@ class Gate(BaseModel):
     reason: str
 
     @classmethod
-    def of(cls, name: str, value: float | None, limit: float, *, at_least: bool, missing: str = "not measured") -> "Gate":
+    def of(
+        cls, name: str, value: float | None, limit: float, *, at_least: bool, missing: str = "not measured"
+    ) -> "Gate":
         """Compare a value with its limit; a value that is missing does not pass."""
         if value is None:
             return cls(name=name, value=None, limit=limit, at_least=at_least, passed=False, reason=missing)
@@ -66,7 +68,9 @@ def _gates(task: Task, candidates: dict[str, Any], judge_error: str) -> Iterator
             yield Gate.of(name, measured[name], limit, at_least=True)
     if limits.judge is not None and task.judge is not None:
         score = (measured.get("judge") or {}).get("mean")
-        yield Gate.of("judge", score, limits.judge, at_least=True, missing=judge_error or "the judge gave no score")
+        yield Gate.of(
+            "judge", score, limits.judge, at_least=True, missing=judge_error or "the judge gave no score"
+        )
     if limits.not_worse_than_live is not None and "live" in candidates:
         yield _not_worse(task, measured, candidates["live"], limits.not_worse_than_live)
 

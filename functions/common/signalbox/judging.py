@@ -39,7 +39,13 @@ Query: {{prompt}}
 Reference answer: {{ground_truth}}
 Answer to grade: {{prediction}}"""
 
-_SCALE = {5: "Matches the reference", 4: "Close to the reference", 3: "Right tendency", 2: "Weak", 1: "Wrong or unusable"}
+_SCALE = {
+    5: "Matches the reference",
+    4: "Close to the reference",
+    3: "Right tendency",
+    2: "Weak",
+    1: "Wrong or unusable",
+}
 
 
 def job_name(run_id: str) -> str:
@@ -75,7 +81,8 @@ def configuration(task: Task, judge: Judge, run_id: str, dataset_uri: str) -> di
         "name": judge.rubric,
         "instructions": _LABELS_RUBRIC if task.output_kind == "labels" else _WEIGHTS_RUBRIC,
         "ratingScale": [
-            {"definition": definition, "value": {"floatValue": float(score)}} for score, definition in _SCALE.items()
+            {"definition": definition, "value": {"floatValue": float(score)}}
+            for score, definition in _SCALE.items()
         ],
     }
     return {
@@ -94,7 +101,9 @@ def configuration(task: Task, judge: Judge, run_id: str, dataset_uri: str) -> di
                 },
             }
         },
-        "inferenceConfig": {"models": [{"precomputedInferenceSource": {"inferenceSourceIdentifier": run_id}}]},
+        "inferenceConfig": {
+            "models": [{"precomputedInferenceSource": {"inferenceSourceIdentifier": run_id}}]
+        },
     }
 
 
@@ -117,7 +126,9 @@ def scores(outputs: Iterable[bytes], judge: Judge) -> dict[str, Any]:
         for line in output.splitlines():
             if line.strip():
                 entries = json.loads(line).get("automatedEvaluationResult", {}).get("scores", [])
-                results += [entry.get("result") for entry in entries if entry.get("metricName") == judge.rubric]
+                results += [
+                    entry.get("result") for entry in entries if entry.get("metricName") == judge.rubric
+                ]
     grades = [float(result) for result in results if result is not None]
     # On the declared scale no grade is below 1, on the normalised one none is above it; all ones are read as raw.
     normalised = bool(grades) and min(grades) < _LOWEST and max(grades) <= 1

@@ -86,7 +86,10 @@ def check_distillation(customization: Customization, catalogue: Catalogue) -> No
     _check_region(student, catalogue.region)
     offered_teacher = catalogue.foundation_model(teacher)
     offered_student = catalogue.foundation_model(customization.student) or catalogue.foundation_model(student)
-    for model_id, offered in ((customization.teacher, offered_teacher), (customization.student, offered_student)):
+    for model_id, offered in (
+        (customization.teacher, offered_teacher),
+        (customization.student, offered_student),
+    ):
         if offered is None:
             raise PermanentFailure(
                 _STEP,

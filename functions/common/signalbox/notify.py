@@ -55,7 +55,10 @@ def _held(summary: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _failed(summary: dict[str, Any]) -> tuple[str, list[str]]:
     failure = summary["failure"]
-    return f"Run failed in {failure['step']}", [f"Why: {failure['reason']}", f"What to do: {failure['remedy']}"]
+    return f"Run failed in {failure['step']}", [
+        f"Why: {failure['reason']}",
+        f"What to do: {failure['remedy']}",
+    ]
 
 
 def _stalled(summary: dict[str, Any]) -> tuple[str, list[str]]:

@@ -66,7 +66,9 @@ class Pipeline:
         if run.state is State.TRAINING:
             self.bus.publish(Event.TRAINING_FAILED, run.model_copy(update={"failure": failure}))
         note = f"{failure.step}: {failure.reason}"
-        self.advance(run, State.FAILED, event=Event.RUN_FAILED, note=note, failure=failure, reason=failure.reason)
+        self.advance(
+            run, State.FAILED, event=Event.RUN_FAILED, note=note, failure=failure, reason=failure.reason
+        )
 
 
 Step = Callable[[str, Pipeline], None]
@@ -111,5 +113,7 @@ def pipeline() -> Pipeline:
         runs=RunTable(boto3.resource("dynamodb", config=config).Table(setting("RUN_TABLE"))),
         store=RunStore(boto3.client("s3", config=config), setting("DATA_BUCKET")),
         bus=EventBus(boto3.client("events", config=config), setting("EVENT_BUS")),
-        bedrock=Bedrock(boto3.client("bedrock", config=config), boto3.client("bedrock-runtime", config=config)),
+        bedrock=Bedrock(
+            boto3.client("bedrock", config=config), boto3.client("bedrock-runtime", config=config)
+        ),
     )

@@ -115,7 +115,9 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _read(number: int, line: bytes, task: Task) -> Record | Problem:
     if len(line) > MAX_LINE_BYTES:
-        return Problem(number, "", f"the line is longer than {MAX_LINE_BYTES:,} bytes, the most that Bedrock takes")
+        return Problem(
+            number, "", f"the line is longer than {MAX_LINE_BYTES:,} bytes, the most that Bedrock takes"
+        )
     if not line.strip():
         return Problem(number, "", "the line is empty")
     if line.startswith(b"\xef\xbb\xbf"):
@@ -123,7 +125,9 @@ def _read(number: int, line: bytes, task: Task) -> Record | Problem:
     try:
         line.decode()
     except UnicodeDecodeError as error:
-        return Problem(number, "", f"not UTF-8: byte {error.start + 1} of the line is 0x{line[error.start]:02x}")
+        return Problem(
+            number, "", f"not UTF-8: byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
+        )
     try:
         conversation = _Conversation.model_validate_json(line)
     except ValidationError as error:
@@ -134,17 +138,23 @@ def _read(number: int, line: bytes, task: Task) -> Record | Problem:
 
 def _interpret(number: int, conversation: _Conversation, task: Task) -> Record | Problem:
     if conversation.system and conversation.system[0].text != task.prompt:
-        return Problem(number, "system[0].text", f"differs from the prompt of task {task.name}, which it must equal")
+        return Problem(
+            number, "system[0].text", f"differs from the prompt of task {task.name}, which it must equal"
+        )
     user, *reply = conversation.messages
     if user.role != "user":
-        return Problem(number, "messages[0].role", "must be user: a record is one question and at most one answer")
+        return Problem(
+            number, "messages[0].role", "must be user: a record is one question and at most one answer"
+        )
     query = user.content[0].text
     if not normalise(query):
         return Problem(number, _USER_TEXT, "the query is empty")
     if not reply:
         return Record(number, query, normalise(query), None, None)
     if reply[0].role != "assistant":
-        return Problem(number, "messages[1].role", "must be assistant: a record is one question and one answer")
+        return Problem(
+            number, "messages[1].role", "must be assistant: a record is one question and one answer"
+        )
     answer_text = reply[0].content[0].text
     try:
         answer = parse_answer(answer_text, task.output)

@@ -10,20 +10,24 @@ from jinja2 import Environment, StrictUndefined, Template
 from signalbox.run import Run
 from signalbox.task import Task
 
+
+_ABSENT = "\N{EN DASH}"
+
+
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+    return _ABSENT if value is None else f"{value:.1%}"
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return _ABSENT if value is None else f"{value:.3f}"
 
 
 def _milliseconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}"
+    return _ABSENT if value is None else f"{value:,.1f}"
 
 
 def _count(value: int | None) -> str:
-    return f"{value:,}" if value else "–"
+    return f"{value:,}" if value else _ABSENT
 
 
 _ROWS: tuple[tuple[str, tuple[str, ...], Callable[[Any], str]], ...] = (
@@ -77,6 +81,10 @@ def _at(measured: dict[str, Any], path: tuple[str, ...]) -> Any:
 
 @cache
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"share": _share, "number": _number}
-    return environment.from_string(files("signalbox").joinpath("report.html.jinja").read_text(encoding="utf-8"))
+    return environment.from_string(
+        files("signalbox").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    )

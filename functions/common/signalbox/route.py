@@ -135,7 +135,9 @@ class Router:
             if known is None:
                 raise
             # A pointer that is out of date answers better than none; it is tried again in half a minute.
-            logger.warning("live pointer used stale", extra={"task": task_name, "error": type(error).__name__})
+            logger.warning(
+                "live pointer used stale", extra={"task": task_name, "error": type(error).__name__}
+            )
             known.read_at = self.clock()
             return known
         if live is None:
@@ -152,7 +154,9 @@ class Router:
         if known.live.deployment_arn is None or known.task.customization is None:
             raise PassedOver("the live run has no Bedrock model")
         tokens = known.task.customization.max_response_tokens
-        return self._ask(known, known.live.deployment_arn, query, tokens, deadline), known.task.customization.student
+        return self._ask(
+            known, known.live.deployment_arn, query, tokens, deadline
+        ), known.task.customization.student
 
     def _baseline(self, known: _LiveTask, query: str, deadline: float) -> tuple[Answer, str]:
         model = known.task.compare.baseline

@@ -254,7 +254,9 @@ class RunTable:
             raise
         return moved
 
-    def promote(self, run: Run, live: Live, replaces: str | None, *, event: str, note: str, **changes: Any) -> Run:
+    def promote(
+        self, run: Run, live: Live, replaces: str | None, *, event: str, note: str, **changes: Any
+    ) -> Run:
         """Move a run to PROMOTED and the task's live pointer to it, both or neither.
 
         Parameters
@@ -308,7 +310,10 @@ class RunTable:
             }
         )
         values = _item(moved)
-        changed = {name: values.get(name) for name in (*changes, "state", "updated_at", "outbox", "waiting", "stalled")}
+        changed = {
+            name: values.get(name)
+            for name in (*changes, "state", "updated_at", "outbox", "waiting", "stalled")
+        }
         changed["history"] = values["history"]
         changed[_ACTIVE] = _ACTIVE if event or not to.ended else None
         return moved, {

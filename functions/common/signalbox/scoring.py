@@ -59,10 +59,10 @@ def score(predictions: Sequence[Prediction], output: Weights | Labels) -> dict[s
     Returns
     -------
     dict
-        valid_share; for weights mae, within_005, within_010, dominant_share, rubric (1 to 5); for labels
-        accuracy, macro_f1; latency_ms {mean, p50, p95} over the queries that got an answer, usable or not; tokens {input, output} in all;
-        errors {reason: count}. An unusable answer counts as 1 on the rubric and as wrong in every share, but
-        has no error to put into mae, which is over the usable answers (None if there are none).
+        valid_share; for weights mae, within_005, within_010, dominant_share, rubric (1 to 5); for labels accuracy,
+        macro_f1; latency_ms {mean, p50, p95} over the queries that got an answer, usable or not; tokens {input,
+        output} in all; errors {reason: count}. An unusable answer counts as 1 on the rubric and as wrong in every
+        share, but has no error to put into mae, which is over the usable answers (None if there are none).
     """
     references = [parse_answer(prediction.reference, output) for prediction in predictions]
     answers = [prediction.answer(output) for prediction in predictions]
@@ -120,7 +120,9 @@ def _weight_scores(references: Sequence[Answer], answers: Sequence[Answer | None
         "mae": fmean(fmean(row) for row in errors) if errors else None,
         "within_005": sum(max(row) <= 0.05 + _CLOSE for row in errors) / len(pairs),
         "within_010": sum(max(row) <= 0.10 + _CLOSE for row in errors) / len(pairs),
-        "dominant_share": fmean(bool(answer and agrees_on_dominant(reference, answer)) for reference, answer in pairs),
+        "dominant_share": fmean(
+            bool(answer and agrees_on_dominant(reference, answer)) for reference, answer in pairs
+        ),
         "rubric": fmean(rubric(reference, answer) for reference, answer in pairs),
     }
 
@@ -133,7 +135,9 @@ def _label_scores(references: Sequence[Answer], answers: Sequence[Answer | None]
     # F1 of a label is 2 * right / (times wanted + times given); the mean goes over the labels of the golden set.
     return {
         "accuracy": sum(right.values()) / len(wanted),
-        "macro_f1": fmean(2 * right[label] / (count + in_answers[label]) for label, count in in_reference.items()),
+        "macro_f1": fmean(
+            2 * right[label] / (count + in_answers[label]) for label, count in in_reference.items()
+        ),
     }
 
 

@@ -18,4 +18,6 @@ def setting(name: str) -> str:
     try:
         return os.environ[name]
     except KeyError:
-        raise SettingsError(f"the environment variable {name} is not set; template.yaml should set it") from None
+        raise SettingsError(
+            f"the environment variable {name} is not set; template.yaml should set it"
+        ) from None

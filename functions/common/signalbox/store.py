@@ -55,7 +55,9 @@ class RunStore:
         """Write one of a run's objects whole; a second writer's object replaces the first's."""
         content_type = _CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         content = body.encode() if isinstance(body, str) else body
-        self._s3.put_object(Bucket=self._bucket, Key=_key(run_id, name), Body=content, ContentType=content_type)
+        self._s3.put_object(
+            Bucket=self._bucket, Key=_key(run_id, name), Body=content, ContentType=content_type
+        )
 
     def get(self, run_id: str, name: str) -> bytes | None:
         """Return one of a run's objects, or None if the run has none of this name."""
@@ -81,15 +83,19 @@ class RunStore:
         return answer["Body"].iter_chunks(_CHUNK_BYTES)
 
     def judge_outputs(self, run_id: str) -> list[bytes]:
-        """Return what the judge's evaluation job has written, found by its ending since the folders are not documented."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=_key(run_id, JUDGE))
+        """Return what the judge's evaluation job has written, by its ending, since its folders are not documented."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=_key(run_id, JUDGE)
+        )
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
         outputs = [self._read(key) for key in sorted(keys) if key.endswith("_output.jsonl")]
         return [output for output in outputs if output is not None]
 
     def dropped_between(self, earliest: datetime, latest: datetime) -> Iterator[DatasetObject]:
         """Return every object version dropped under datasets/ between two moments."""
-        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix="datasets/")
+        pages = self._s3.get_paginator("list_object_versions").paginate(
+            Bucket=self._bucket, Prefix="datasets/"
+        )
         for page in pages:
             for version in page.get("Versions", []):
                 if earliest <= version["LastModified"] <= latest and not version["Key"].endswith("/"):

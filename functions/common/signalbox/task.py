@@ -148,7 +148,9 @@ class Task(_Section):
     def _usable_in_names(cls, name: str) -> str:
         # Job, model and deployment names derive from it; a custom model's name allows no doubled dash.
         if not re.fullmatch(NAME_PATTERN, name):
-            raise ValueError(f"{name!r} must be lower-case letters and digits, with single dashes between them")
+            raise ValueError(
+                f"{name!r} must be lower-case letters and digits, with single dashes between them"
+            )
         return name
 
     @field_validator("output", mode="before")
@@ -175,7 +177,11 @@ class Task(_Section):
             raise ValueError("candidates has bedrock, so customization must say which teacher and student")
         if not set(self.candidates) & set(self.serve.order):
             raise ValueError("serve.order names none of the candidates, so no student would ever answer")
-        wrong = {"accuracy", "macro_f1"} if isinstance(self.output, Weights) else {"mae", "dominant_share", "rubric"}
+        wrong = (
+            {"accuracy", "macro_f1"}
+            if isinstance(self.output, Weights)
+            else {"mae", "dominant_share", "rubric"}
+        )
         for gate in sorted(wrong):
             if getattr(self.gates, gate) is not None:
                 raise ValueError(f"gates.{gate} does not apply to a task whose output is {self.output_kind}")
@@ -209,7 +215,10 @@ class Task(_Section):
             raise TaskError(source, [f"not YAML: {' '.join(str(error).split())}"]) from error
         except UnicodeDecodeError as error:
             raise TaskError(source, [f"not UTF-8 at byte {error.start}"]) from error
-        except (ValueError, RecursionError) as error:  # a scalar that is no date though it looks like one, say
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a scalar that is no date though it looks like one, say
             raise TaskError(source, [f"not YAML: {error}"]) from error
         if not isinstance(content, dict):
             raise TaskError(source, ["line 1: a mapping with name, output, prompt and so on is expected"])

@@ -44,7 +44,9 @@ def validate(run: Run, pipeline: Pipeline) -> None:
     pipeline.store.put(run.id, TRAIN, _lines(dataset.train, task))
     pipeline.store.put(run.id, GOLDEN, _lines(dataset.golden, task))
     pipeline.store.put(run.id, VALIDATION, _written(run, dataset.findings()))
-    note = "{records:,} records, {train:,} to train on, {golden:,} golden, {invalid:,} dropped".format(**dataset.counts)
+    note = "{records:,} records, {train:,} to train on, {golden:,} golden, {invalid:,} dropped".format(
+        **dataset.counts
+    )
     summary = {"counts": dataset.counts, "golden_source": dataset.golden_source}
     pipeline.advance(run, State.ACCEPTED, event=Event.DATASET_ACCEPTED, note=note, summary=summary)
 
@@ -57,13 +59,17 @@ def _task_of(run: Run, pipeline: Pipeline) -> Task:
         )  # fmt: skip
     spec, source = pipeline.store.task_spec(run.task), f"tasks/{run.task}/task.yaml"
     if spec is None:
-        raise Rejection([f"there is no task {run.task}: upload its spec to {source}, then drop the dataset again"])
+        raise Rejection(
+            [f"there is no task {run.task}: upload its spec to {source}, then drop the dataset again"]
+        )
     try:
         task = Task.from_yaml(spec, source)
     except TaskError as error:
         raise Rejection([f"{source} cannot be used: {problem}" for problem in error.problems]) from error
     if task.name != run.task:
-        raise Rejection([f"{source} names the task {task.name!r}; its name must be that of its folder, {run.task!r}"])
+        raise Rejection(
+            [f"{source} names the task {task.name!r}; its name must be that of its folder, {run.task!r}"]
+        )
     return task
 
 
@@ -100,9 +106,12 @@ def _golden_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str
         return read_golden([content], task, source), source
     except GoldenError as error:
         problems = [
-            {"line": problem.line, "field": problem.field, "reason": problem.reason} for problem in error.problems
+            {"line": problem.line, "field": problem.field, "reason": problem.reason}
+            for problem in error.problems
         ]
-        raise Rejection([str(error)], {"accepted": False, "reasons": [str(error)], "problems": problems}) from error
+        raise Rejection(
+            [str(error)], {"accepted": False, "reasons": [str(error)], "problems": problems}
+        ) from error
 
 
 def _golden_of_live(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
