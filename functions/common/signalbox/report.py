@@ -10,7 +10,6 @@ from jinja2 import Environment, StrictUndefined, Template
 from signalbox.run import Run
 from signalbox.task import Task
 
-
 _ABSENT = "\N{EN DASH}"
 
 
