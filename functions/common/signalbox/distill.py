@@ -60,11 +60,11 @@ def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:
         if isinstance(record, Record) and record.answer is not None
     ]
     if not examples:
-        if "bedrock" not in task.candidates:
+        if task.first_served == "embedded":  # said here, before the job costs money
             raise PermanentFailure(
                 "distill",
-                "no record is labelled, and the embedded student learns from labels",
-                "drop labelled records",
+                "no record is labelled; the embedded student, which would answer first, learns from labels",
+                "drop labelled records, or let bedrock come first in serve.order",
             )
         return "no embedded student: no record is labelled"
     pipeline.runs.touch(run)

@@ -1,0 +1,202 @@
+"""The gates decide: held models do not go live, and each says why; better ones replace what is live."""
+
+import json
+
+import pytest
+
+from signalbox.run import State
+from tests.builders import QUERIES, labelled, prompts, spec, truth, weights_text
+from tests.integration.cloud import Cloud
+from tests.scripted_bedrock import right_answer
+
+WRONG = weights_text(0.1, 0.1, 0.8)
+OPENINGS = ("ships turning in the", "bells ringing over the")
+OWN_GOLDEN = labelled([f"{opening} lake {number}" for opening in OPENINGS for number in range(15)])
+
+
+def gates(cloud: Cloud, run_id: str) -> dict[str, bool]:
+    return {gate["name"]: gate["passed"] for gate in cloud.read(run_id, "metrics.json")["gates"]}
+
+
+def test_a_model_below_a_gate_is_held_and_what_is_live_stays_live(cloud: Cloud) -> None:
+    # Given a live model
+    cloud.upload_task(spec())
+    first = cloud.finish(cloud.drop(labelled())).id
+    cloud.mails()
+    # When a second dataset makes a model whose answers are often wrong
+    answers = iter(range(10**6))
+    cloud.bedrock.says = lambda model, prompt, query: (
+        WRONG if "deployment/" in model and next(answers) % 2 else truth(query)
+    )
+    held = cloud.finish(cloud.drop(labelled()))
+    # Then it is held with each reason, in the run, the event and the mail
+    assert held.state is State.HELD
+    assert "mae: " in held.reason
+    assert "dominant_share: " in held.reason
+    ((subject, text),) = cloud.mails()
+    assert subject == "[clip-search] Model held: it is not live"
+    assert "mae: " in text
+    assert cloud.published("ModelHeld")[0]["detail"]["summary"]["gates"]
+    # And the first is still live
+    assert cloud.live().run_id == first
+
+
+def test_a_model_that_talks_around_its_json_is_held_for_its_valid_share(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None))
+    cloud.bedrock.says = lambda model, prompt, query: (
+        f"Sure! {truth(query)}" if "deployment/" in model and "mill" in query else truth(query)
+    )
+    run_id = cloud.finish(cloud.drop(labelled())).id
+    assert gates(cloud, run_id) == {"valid_share": False, "mae": True, "dominant_share": True}
+    assert cloud.live() is None
+
+
+@pytest.mark.parametrize(
+    ("grade", "measured", "state"),
+    [
+        (lambda line: 4.0, {"mean": 4.0, "scale": "raw", "null": 0}, State.PROMOTED),
+        (lambda line: 2.0, {"mean": 2.0, "scale": "raw", "null": 0}, State.HELD),
+        (lambda line: 0.9, {"mean": pytest.approx(4.6), "scale": "normalised", "null": 0}, State.PROMOTED),
+        (lambda line: None if "slowly" in line["prompt"] else 5, {"mean": 5.0, "scale": "raw"}, State.PROMOTED),
+        (lambda line: None, {"mean": None, "graded": 0, "null": 22}, State.HELD),
+    ],
+    ids=["raw", "raw and low", "normalised", "some null", "all null"],
+)  # fmt: skip
+def test_the_judges_grades_count_as_they_come(
+    cloud: Cloud, grade: object, measured: dict, state: State
+) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.grade = grade
+    run = cloud.finish(cloud.drop(labelled()))
+    judged = cloud.read(run.id, "metrics.json")["candidates"]["bedrock"]["judge"]
+    assert {name: judged[name] for name in measured} == measured
+    assert run.state is state
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped"])
+def test_a_judges_job_that_fails_holds_the_model_with_bedrocks_message(cloud: Cloud, status: str) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.evaluation_ends = (status, "The evaluator model is not available.")
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.HELD
+    assert f"judge: the judge's job {status.lower()}: The evaluator model is not available." in run.reason
+
+
+def test_without_a_judge_no_evaluation_job_is_started(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None))
+    assert cloud.finish(cloud.drop(labelled())).state is State.PROMOTED
+    assert cloud.bedrock.calls["CreateEvaluationJob"] == 0
+
+
+def test_a_second_run_is_measured_against_the_live_one_and_replaces_it(cloud: Cloud) -> None:
+    # Given a live model, and the same task with another prompt
+    cloud.upload_task(spec())
+    first = cloud.finish(cloud.drop(labelled()))
+    cloud.upload_task(spec(prompt="Another prompt."))
+    cloud.bedrock.asked.clear()
+    # When a second dataset is dropped
+    second = cloud.finish(cloud.drop(labelled()))
+    # Then the live model was asked too, with its own prompt
+    assert second.state is State.PROMOTED
+    assert "live" in cloud.read(second.id, "metrics.json")["candidates"]
+    assert gates(cloud, second.id)["not_worse_than_live"] is True
+    asked_live = {prompt for model, prompt, _ in cloud.bedrock.asked if model == first.deployment_arn}
+    assert asked_live == {spec()["prompt"]}
+    # And it was replaced, and is kept for a way back
+    assert cloud.live().run_id == second.id
+    assert cloud.live().previous["run_id"] == first.id
+    assert "previous" not in cloud.live().previous
+
+
+def test_a_second_run_that_is_worse_than_the_live_one_is_held(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None, gates={"mae": 0.2, "not_worse_than_live": 0.01}))
+    first = cloud.finish(cloud.drop(labelled()))
+    cloud.bedrock.says = lambda model, prompt, query: (
+        weights_text(0.4, 0.3, 0.3)
+        if model not in ("", first.deployment_arn) and "slowly" in query
+        else truth(query)
+    )
+    second = cloud.finish(cloud.drop(labelled()))
+    assert second.state is State.HELD
+    assert second.reason.startswith("not_worse_than_live: ")
+    assert cloud.live().run_id == first.id
+
+
+def test_a_task_with_another_output_is_not_compared_with_the_live_one(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None))
+    cloud.finish(cloud.drop(labelled()))
+    renamed = {"output": {"weights": ["image", "noise", "speech"]}, "judge": None, "gates": {}}
+    cloud.upload_task(spec(**renamed, candidates=["bedrock"], compare={}))
+    names = dict(zip(("picture", "sound", "words"), ("image", "noise", "speech"), strict=True))
+
+    def answer(query: str) -> str:
+        return json.dumps({names[signal]: weight for signal, weight in json.loads(truth(query)).items()})
+
+    cloud.bedrock.says = lambda model, prompt, query: answer(query)
+    second = cloud.finish(cloud.drop(labelled(answer=answer)))
+    assert second.state is State.PROMOTED
+    assert "live" not in cloud.read(second.id, "metrics.json")["candidates"]
+
+
+def test_prompts_without_answers_are_measured_on_the_tasks_golden_set(cloud: Cloud) -> None:
+    # Given a task with a golden set of its own
+    cloud.upload_task(spec(), golden=OWN_GOLDEN)
+    # When prompts without answers are dropped
+    run = cloud.finish(cloud.drop(prompts(), trains=True))
+    # Then the teacher's student goes live, measured on that golden set, without an embedded student
+    assert run.state is State.PROMOTED
+    findings, metrics = cloud.read(run.id, "validation.json"), cloud.read(run.id, "metrics.json")
+    assert findings["golden_source"] == "tasks/clip-search/golden.jsonl"
+    assert (findings["counts"]["prompt_only"], metrics["golden"]) == (150, 30)
+    assert "embedded" not in metrics["candidates"]
+    assert cloud.live().student is False
+
+
+def test_prompts_without_answers_are_measured_on_the_golden_set_of_the_live_run(cloud: Cloud) -> None:
+    # Given a live model
+    cloud.upload_task(spec())
+    first = cloud.finish(cloud.drop(labelled()))
+    # When prompts are dropped, some of them in its golden set
+    second = cloud.finish(cloud.drop(prompts(), trains=True))
+    # Then that golden set measures the new model as well, and has left its training data
+    assert second.state is State.PROMOTED
+    findings = cloud.read(second.id, "validation.json")
+    assert findings["golden_source"] == f"golden set of the live run {first.id}"
+    assert (findings["counts"]["leaked"], findings["counts"]["train"]) == (22, 128)
+    assert cloud.read(second.id, "golden.jsonl") == cloud.read(first.id, "golden.jsonl")
+
+
+def test_prompts_for_a_task_whose_embedded_student_answers_first_cost_nothing(cloud: Cloud) -> None:
+    # Given a task whose first tier learns from labels, and prompts without any
+    order = ["embedded", "bedrock", "prior"]
+    cloud.upload_task(spec(serve={"order": order}), golden=OWN_GOLDEN)
+    run = cloud.finish(cloud.drop(prompts(), trains=True))
+    # Then the run fails before a job is started
+    assert run.state is State.FAILED
+    assert "no record is labelled" in run.failure.reason
+    assert cloud.bedrock.calls["CreateModelCustomizationJob"] == 0
+
+
+def test_records_of_the_tasks_golden_set_are_taken_out_of_training(cloud: Cloud) -> None:
+    cloud.upload_task(spec(), golden=labelled(QUERIES[:30]))
+    run = cloud.finish(cloud.drop(labelled()))
+    train = cloud.read(run.id, "train.jsonl").decode()
+    assert cloud.read(run.id, "validation.json")["counts"]["leaked"] == 30
+    assert not any(f'"{query}"' in train for query in QUERIES[:30])
+
+
+def test_the_judge_grades_the_candidate_that_would_answer_first(cloud: Cloud) -> None:
+    seen = []
+    cloud.bedrock.grade = lambda line: seen.append(line) or 5
+    cloud.bedrock.says = lambda model, prompt, query: (
+        right_answer(model, prompt, query) if "deployment/" in model else WRONG
+    )
+    cloud.upload_task(spec())
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.PROMOTED
+    assert len(seen) == 22
+    assert all(
+        line["modelResponses"] == [{"response": truth(line["prompt"]), "modelIdentifier": run.id}]
+        for line in seen
+    )
+    assert all(line["referenceResponse"] == truth(line["prompt"]) for line in seen)
