@@ -4,6 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from botocore.exceptions import BotoCoreError
+
 from local.client import ApiError, NotReachable
 from local.commands import drop, route, run, status, task, up
 from local.commands.options import USAGE_ERROR, UsageError
@@ -53,5 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TaskError as error:
         print(f"signalbox: {error.source} cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
         return USAGE_ERROR
+    except BotoCoreError as error:
+        print(f"signalbox: the app has gone away: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130

@@ -1,0 +1,202 @@
+"""What the commands follow and print."""
+
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+
+from local import render
+from local.commands import parser
+from local.commands.drop import safe_name
+from local.commands.options import EXIT_CODES
+from local.progress import follow, job_phase
+from signalbox.run import DatasetObject, Moment, Run, State
+
+START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+METRICS = {
+    "run_id": "video-search-0123456789ab",
+    "output": "weights",
+    "golden": 120,
+    "candidates": {
+        "embedded": {"model": "embedded student", "valid_share": 1.0, "mae": 0.0183, "judge": None},
+        "bedrock": {
+            "model": "local.student",
+            "valid_share": 0.883,
+            "mae": 0.0354,
+            "judge": {"mean": 4.31},
+            "latency_ms": {"mean": 20.0, "p50": 25.1, "p95": 63.4},
+            "tokens": {"input": 5080, "output": 7233},
+        },
+        "base": {},
+    },
+    "gates": [{"name": "mae", "passed": False, "reason": "0.1, at most 0.06 is required"}],
+    "verdict": "HELD",
+}
+
+
+def run_in(*states: State, **attributes: object) -> Run:
+    history = [
+        Moment(state=state, at=START + timedelta(seconds=n), note=f"note {n}")
+        for n, state in enumerate(states)
+    ]
+    return Run(
+        id="video-search-0123456789ab",
+        task="video-search",
+        state=states[-1],
+        created_at=START,
+        updated_at=history[-1].at,
+        dataset=DatasetObject(bucket="b", key="datasets/video-search/x.jsonl"),
+        history=history,
+        **attributes,
+    )
+
+
+def printed(what: object) -> str:
+    stream = StringIO()
+    render.console(stream).print(what)
+    return stream.getvalue()
+
+
+def test_following_tells_each_transition_once_and_stops_at_the_end():
+    seen = iter(
+        [
+            None,
+            run_in(State.RECEIVED),
+            run_in(State.RECEIVED),
+            run_in(State.RECEIVED, State.ACCEPTED, waiting="quota"),
+            run_in(State.RECEIVED, State.ACCEPTED, waiting="quota"),
+            run_in(State.RECEIVED, State.ACCEPTED, State.TRAINED, State.FAILED),
+        ]
+    )
+    app = SimpleNamespace(runs=SimpleNamespace(load=lambda run_id: next(seen)))
+
+    updates = list(follow(app, "video-search-0123456789ab", pause=lambda seconds: None))
+
+    assert [(update.kind, update.state) for update in updates] == [
+        ("state", State.RECEIVED),
+        ("state", State.ACCEPTED),
+        ("waiting", State.ACCEPTED),
+        ("state", State.TRAINED),
+        ("state", State.FAILED),
+    ]
+    assert updates[2].text == "quota"
+    assert updates[-1].run.state == State.FAILED
+
+
+def test_a_job_s_phase_is_put_into_words():
+    job = {
+        "status": "InProgress",
+        "statusDetails": {
+            "validationDetails": {"status": "Completed"},
+            "trainingDetails": {"status": "InProgress"},
+        },
+        "trainingMetrics": {"trainingLoss": 0.25},
+    }
+
+    assert job_phase(job) == "customization job InProgress, training, loss 0.2500"
+
+
+def test_the_comparison_has_a_column_for_each_candidate_and_a_dash_for_what_is_not_known():
+    rows = {line.split("  ")[0].strip(): line for line in printed(render.comparison(METRICS)).splitlines()}
+
+    assert rows["model"].split()[1:] == ["embedded", "student", "local.student"]
+    assert rows["mean absolute error"].split()[-3:] == ["0.0183", "0.0354", "-"]
+    assert rows["usable answers"].split()[-3:] == ["100.0%", "88.3%", "-"]
+    assert rows["judge, 1 to 5"].split()[-3:] == ["-", "4.31", "-"]
+    assert rows["output tokens"].split()[-3:] == ["-", "7,233", "-"]
+
+
+def test_the_comparison_fits_a_terminal_of_80_columns():
+    console = render.console(StringIO())
+    console.width = 80
+    console.print(render.comparison(METRICS))
+
+    assert max(map(len, console.file.getvalue().splitlines())) <= 80
+
+
+def test_a_labels_task_is_compared_by_its_own_measures():
+    metrics = {**METRICS, "output": "labels", "candidates": {"embedded": {"accuracy": 0.97, "macro_f1": 0.9}}}
+
+    shown = printed(render.comparison(metrics))
+
+    assert "accuracy" in shown
+    assert "mean absolute error" not in shown
+
+
+def test_gates_say_what_failed_and_why():
+    shown = printed(render.gates(METRICS))
+
+    assert "HELD" in shown
+    assert "failed" in shown
+    assert "at most 0.06 is required" in shown
+
+
+def test_a_rejection_lists_line_field_and_reason():
+    findings = {
+        "reasons": ["3 of 4 lines cannot be used"],
+        "problems": [{"line": 2, "field": "messages[1]", "reason": "weights sum to 1.2"}],
+        "counts": {"invalid": 30},
+    }
+
+    shown = "\n".join(printed(line) for line in render.rejection(findings))
+
+    assert "3 of 4 lines cannot be used" in shown
+    assert "line 2, messages[1]: weights sum to 1.2" in shown
+    assert "10 more" in shown
+
+
+def test_an_answer_shows_weights_who_answered_and_how_fast():
+    answer = {
+        "weights": {"visual": 0.25, "audio": 0.75},
+        "source": "bedrock",
+        "model": "m",
+        "latency_ms": 4.05,
+    }
+
+    shown = printed(render.answer(answer))
+
+    assert "visual 0.2500  audio 0.7500" in shown
+    assert "bedrock m, 4.0 ms" in shown or "bedrock m, 4.1 ms" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("a.jsonl", "a.jsonl"), ("my data (1).jsonl", "my-data-1-.jsonl"), ("été.jsonl", "t-.jsonl")],
+)
+def test_a_file_name_is_made_fit_for_bedrock(name, safe):
+    assert safe_name(name) == safe
+
+
+def test_every_end_of_a_run_has_its_exit_code():
+    assert {state.value: code for state, code in EXIT_CODES.items()} == {
+        "PROMOTED": 0,
+        "HELD": 3,
+        "REJECTED": 4,
+        "FAILED": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["up", "--port", "1", "--api-port", "2", "--state", "x", "--reset", "--json"],
+        ["drop", "f", "--task", "t", "--wait", "--json", "--port", "1", "--api-port", "2"],
+        ["route", "q", "--task", "t", "--json", "--port", "1", "--api-port", "2"],
+        ["status", "--json", "--port", "1", "--api-port", "2"],
+        ["status", "run", "--json", "--port", "1", "--api-port", "2"],
+        ["task", "push", "folder", "--json", "--port", "1", "--api-port", "2"],
+        ["run", "--json", "--port", "1", "--api-port", "2"],
+    ],
+)
+def test_every_command_takes_json_and_ports(line):
+    assert parser().parse_args(line).json
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "x"])
+def test_a_wrong_port_is_a_usage_error(port, capsys):
+    with pytest.raises(SystemExit) as wrong:
+        parser().parse_args(["status", "--port", port])
+
+    assert wrong.value.code == 2
+    assert "is not a port" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""A task is checked and uploaded; on this machine no local model bears the name of a real one."""
+
+import io
+
+import pytest
+import yaml
+
+from local.tasks import TaskFolderError, golden_records, push_task, with_local_models
+from signalbox.task import TaskError
+
+SPEC = """
+name: tiny
+output: {weights: [visual, audio]}
+prompt: "Return JSON: weights for the query."
+customization: {teacher: us.amazon.nova-pro-v1:0, student: "amazon.nova-micro-v1:0:128k"}
+compare: {base: amazon.nova-micro-v1:0, baseline: some.model-v1}
+judge: {model: some.judge-v1}
+"""
+
+
+class Objects:
+    """An S3 client for one bucket, in memory."""
+
+    def __init__(self):
+        self.content = {}
+
+    def put_object(self, **request):
+        self.content[request["Key"]] = request["Body"]
+
+    def get_object(self, **request):
+        return {"Body": io.BytesIO(self.content[request["Key"]])}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "task.yaml").write_text(SPEC)
+    return tmp_path
+
+
+def test_every_model_of_a_task_is_swapped_for_a_stand_in(folder):
+    objects = Objects()
+
+    pushed = push_task(folder, "bucket", objects, local=True)
+
+    task = yaml.safe_load(objects.content["tasks/tiny/task.yaml"])
+    assert task["customization"] == {"teacher": "local.teacher", "student": "local.student"}
+    assert task["compare"] == {"base": "local.base", "baseline": "local.baseline"}
+    assert task["judge"] == {"model": "local.judge"}
+    assert task["prompt"] == "Return JSON: weights for the query."
+    assert pushed.swapped["us.amazon.nova-pro-v1:0"] == "local.teacher"
+    assert (folder / "task.yaml").read_text() == SPEC
+
+
+def test_for_aws_a_task_is_uploaded_as_it_is(folder):
+    objects = Objects()
+
+    push_task(folder, "bucket", objects, local=False)
+
+    assert objects.content["tasks/tiny/task.yaml"].decode() == SPEC
+
+
+def test_a_task_without_models_stays_as_it_is():
+    spec = "name: tiny\noutput: {weights: [a, b]}\n"
+
+    assert with_local_models(spec) == (spec, {})
+
+
+def test_a_golden_set_goes_along_and_can_be_taught(folder):
+    objects = Objects()
+    (folder / "golden.jsonl").write_text('{"messages": [1]}\n\n{"messages": [2]}\n')
+
+    pushed = push_task(folder, "bucket", objects, local=True)
+
+    assert pushed.keys == ("tasks/tiny/task.yaml", "tasks/tiny/golden.jsonl")
+    prompt, records = golden_records(objects, "bucket", "tiny")
+    assert prompt == "Return JSON: weights for the query."
+    assert records == [{"messages": [1]}, {"messages": [2]}]
+
+
+def test_a_folder_without_a_task_and_a_wrong_task_are_refused(tmp_path):
+    with pytest.raises(TaskFolderError, match=r"has no task\.yaml"):
+        push_task(tmp_path, "bucket", Objects(), local=True)
+
+    (tmp_path / "task.yaml").write_text("name: tiny\n")
+    with pytest.raises(TaskError, match="output"):
+        push_task(tmp_path, "bucket", Objects(), local=True)
