@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from local import stack
+from local import emulator, stack
 
 
 @pytest.fixture
@@ -36,6 +36,12 @@ Resources:
 """
     )
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def known_types(monkeypatch):
+    # To ask the emulator would load it, which is not for a unit test.
+    monkeypatch.setattr(emulator, "supported", lambda kind: "Exotic" not in kind)
 
 
 def packaged(project, **parameters):
