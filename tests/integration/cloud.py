@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,7 +145,7 @@ class Cloud:
         hooks = self.s3.meta.events
         hooks.register("provide-client-params.s3.PutObject", self._putting)
         hooks.register("after-call.s3.PutObject", self._put)
-        _app("route").router.cache_clear()
+        self.forget()
         _app("notify")._topic.cache_clear()
         try:
             with clients, resources:
@@ -232,21 +233,34 @@ class Cloud:
             self._collect()
 
     def minute(self, times: int = 1) -> None:
-        """Let Bedrock come to an end with what it is at, deliver its events, and let the clock call watch."""
+        """Let Bedrock come to an end with what it is at, deliver its events, and call watch."""
         for _ in range(times):
             self.bedrock.work(self.s3, self.announce)
             self.settle()
-            try:
-                self.invoke("watch", json.loads((PROJECT / "events/watch/EveryMinute.json").read_text()))
-            except Exception as error:
-                self.crashes.append(("watch", error))
-            self.settle()
+            self.watch()
+
+    def watch(self) -> None:
+        """Let the clock call watch, and deliver what that causes."""
+        try:
+            self.invoke("watch", json.loads((PROJECT / "events/watch/EveryMinute.json").read_text()))
+        except Exception as error:
+            self.crashes.append(("watch", error))
+        self.settle()
+
+    def forget(self) -> None:
+        """Give the router a fresh sandbox."""
+        _app("route").router.cache_clear()
+
+    def later(self, seconds: float) -> None:
+        """Let time pass for the router, which has answered before."""
+        _app("route").router().clock = lambda: time.monotonic() + seconds
 
     def finish(self, run_id: str, minutes: int = 9) -> Run:
         """Let time pass until a run has ended and all that it owes is published, and return it."""
         self.settle()
         for _ in range(minutes):
-            if self.run(run_id).state.ended and self.run(run_id).outbox is None:
+            run = self.runs.load(run_id)
+            if run is not None and run.state.ended and run.outbox is None:
                 break
             self.minute()
         return self.run(run_id)
@@ -298,16 +312,16 @@ class Cloud:
 
     @contextmanager
     def failing(
-        self, service: str, operation: str, *, code: str = "InternalError", after: int = 0, times: int = 1
+        self, service: str, operation: str, *, containing: str = "", after: int = 0, times: int = 1
     ) -> Iterator[None]:
-        """Let calls of an operation fail: `times` of them, once `after` have succeeded."""
+        """Let `times` calls whose request contains a text fail, once `after` of them have succeeded."""
         seen = 0
 
-        def fail(**_: Any) -> None:
+        def fail(params: dict[str, Any], **_: Any) -> None:
             nonlocal seen
-            seen += 1
-            if after < seen <= after + times:
-                raise client_error(code, operation=operation, status=500)
+            seen += containing in str(params["body"])
+            if after < seen <= after + times and containing in str(params["body"]):
+                raise client_error("InternalError", operation=operation, status=500)
 
         clients = [_client(service)] + ([_resource(service).meta.client] if service == "dynamodb" else [])
         for client in clients:

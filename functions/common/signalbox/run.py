@@ -299,7 +299,8 @@ class RunTable:
         now = _now()
         moment = Moment(state=to, at=now, note=note)
         moved = run.model_copy(
-            update=changes
+            update={"reason": ""}  # why it had stalled in the state that it leaves
+            | changes
             | {
                 "state": to,
                 "updated_at": now,
@@ -312,7 +313,7 @@ class RunTable:
         values = _item(moved)
         changed = {
             name: values.get(name)
-            for name in (*changes, "state", "updated_at", "outbox", "waiting", "stalled")
+            for name in (*changes, "state", "updated_at", "outbox", "waiting", "stalled", "reason")
         }
         changed["history"] = values["history"]
         changed[_ACTIVE] = _ACTIVE if event or not to.ended else None

@@ -1,0 +1,260 @@
+"""What cannot succeed fails with the step, the reason and a remedy; what can succeed later waits."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from signalbox.run import Run, State
+from tests.builders import client_error, labelled, spec, truth
+from tests.integration.cloud import Cloud
+from tests.scripted_bedrock import ACTIVE
+
+PREMIER = {"teacher": "us.amazon.nova-premier-v1:0", "student": "amazon.nova-micro-v1:0:128k"}
+LLAMA = {"teacher": "meta.llama3-1-70b-instruct-v1:0", "student": "meta.llama3-2-1b-instruct-v1:0"}
+
+
+def failed(cloud: Cloud, run_id: str) -> Run:
+    """See a run fail, in the table, on the bus and in the mail, and return it."""
+    run = cloud.finish(run_id)
+    assert run.state is State.FAILED
+    ((event,), ((subject, text),)) = cloud.published("RunFailed"), cloud.mails()
+    assert event["detail"]["summary"]["failure"] == run.failure.model_dump()
+    assert subject == f"[clip-search] Run failed in {run.failure.step}"
+    assert run.failure.reason in text
+    assert run.failure.remedy in text
+    assert cloud.live() is None
+    return run
+
+
+@pytest.mark.parametrize(
+    ("customization", "models", "region", "reason"),
+    [
+        (PREMIER, {}, "us-east-1", "us.amazon.nova-premier-v1:0 reached its end of life on 2026-09-14"),
+        (
+            {"teacher": "meta.llama3-1-70b-instruct-v1:0", "student": "amazon.nova-micro-v1:0:128k"},
+            {},
+            "us-east-1",
+            "Bedrock does not distil meta.llama3-1-70b-instruct-v1:0 into amazon.nova-micro-v1:0",
+        ),
+        (LLAMA, {}, "us-east-1", "only in us-west-2, this stack is in us-east-1"),
+        (None, {}, "eu-west-1", "only in us-east-1, this stack is in eu-west-1"),
+        (
+            None,
+            {"amazon.nova-pro-v1:0": None},
+            "us-east-1",
+            "Bedrock does not offer us.amazon.nova-pro-v1:0 in us-east-1",
+        ),
+        (
+            None,
+            {"amazon.nova-micro-v1:0:128k": {"modelLifecycle": {"status": "LEGACY"}}},
+            "us-east-1",
+            "the student amazon.nova-micro-v1:0:128k is Legacy",
+        ),
+        (
+            None,
+            {
+                "amazon.nova-micro-v1:0:128k": {
+                    "modelLifecycle": ACTIVE,
+                    "customizationsSupported": ["FINE_TUNING"],
+                }
+            },
+            "us-east-1",
+            "Bedrock does not offer DISTILLATION for amazon.nova-micro-v1:0:128k",
+        ),
+        (
+            None,
+            {
+                "amazon.nova-pro-v1:0": {
+                    "modelLifecycle": ACTIVE | {"endOfLifeTime": datetime(2026, 1, 2, tzinfo=UTC)}
+                }
+            },
+            "us-east-1",
+            "us.amazon.nova-pro-v1:0 reached its end of life on 2026-01-02",
+        ),
+    ],
+    ids=[
+        "retired",
+        "pair",
+        "region of the pair",
+        "region of the stack",
+        "not offered",
+        "legacy",
+        "type",
+        "end of life",
+    ],
+)
+def test_models_that_bedrock_would_not_distil_fail_the_run_before_money_is_spent(
+    cloud: Cloud, customization: dict | None, models: dict, region: str, reason: str
+) -> None:
+    cloud.bedrock.meta.region_name = region
+    for model, said in models.items():
+        cloud.bedrock.models[model] = said
+        if said is None:
+            del cloud.bedrock.models[model]
+    cloud.upload_task(spec(**{"customization": customization} if customization else {}))
+    run = failed(cloud, cloud.drop(labelled()))
+    assert run.failure.step == "distill"
+    assert reason in run.failure.reason
+    assert cloud.bedrock.calls["CreateModelCustomizationJob"] == 0
+
+
+@pytest.mark.parametrize("status", ["Failed", "Stopped"])
+def test_a_job_that_ends_badly_fails_the_run_with_bedrocks_message(cloud: Cloud, status: str) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.job_ends = (status, "Too many prompts were rejected.")
+    run = failed(cloud, cloud.drop(labelled()))
+    assert run.failure.step == "deploy"
+    assert run.failure.reason == f"the customization job {status.lower()}: Too many prompts were rejected."
+    assert run.id in run.failure.remedy
+    (training_failed,) = cloud.published("TrainingFailed")
+    assert training_failed["detail"]["summary"]["failure"]["reason"] == run.failure.reason
+    assert cloud.bedrock.calls["CreateCustomModelDeployment"] == 0
+
+
+def test_a_deployment_that_fails_fails_the_run_with_bedrocks_message(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.deployment_ends = ("Failed", "No capacity.")
+    run = failed(cloud, cloud.drop(labelled()))
+    assert run.failure.reason == "the deployment failed: No capacity."
+    assert cloud.published("TrainingFailed") == []
+
+
+CALLS = {
+    "CreateModelCustomizationJob": State.ACCEPTED,
+    "CreateCustomModelDeployment": State.TRAINED,
+    "Converse": State.DEPLOYED,
+    "CreateEvaluationJob": State.DEPLOYED,
+}
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "ServiceQuotaExceededException"])
+@pytest.mark.parametrize("operation", CALLS)
+def test_a_busy_bedrock_lets_the_run_wait_and_watch_brings_it_on(
+    cloud: Cloud, operation: str, code: str
+) -> None:
+    # Given that Bedrock throttles an operation, or its quota is used up, twice
+    cloud.upload_task(spec())
+    for _ in range(2):
+        cloud.bedrock.refuse(operation, code, "come back later")
+    run_id = cloud.drop(labelled())
+    # When the run comes to that step
+    waited = []
+    cloud.settle()
+    for _ in range(9):
+        waited.append((cloud.run(run_id).state, bool(cloud.run(run_id).waiting)))
+        cloud.minute()
+    # Then it waits there, saying for what, and in the end goes live with one of each
+    assert (CALLS[operation], True) in waited
+    run = cloud.run(run_id)
+    assert (run.state, run.waiting) == (State.PROMOTED, "")
+    assert (len(cloud.bedrock.jobs), len(cloud.bedrock.deployments), len(cloud.bedrock.evaluations)) == (
+        1,
+        1,
+        1,
+    )
+    assert cloud.published("RunFailed") == []
+
+
+REFUSED = {
+    "CreateModelCustomizationJob": "distill",
+    "CreateCustomModelDeployment": "deploy",
+    "CreateEvaluationJob": "evaluate",
+}
+
+
+@pytest.mark.parametrize("operation", REFUSED)
+def test_what_bedrock_refuses_for_good_fails_the_run_in_that_step(cloud: Cloud, operation: str) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.refuse(operation, "ValidationException", "the role cannot be assumed", times=9)
+    run = failed(cloud, cloud.drop(labelled()))
+    assert run.failure.step == REFUSED[operation]
+    assert run.failure.reason == "Bedrock: ValidationException: the role cannot be assumed"
+
+
+def test_a_candidate_that_may_not_be_asked_fails_the_run_and_names_it(cloud: Cloud) -> None:
+    cloud.upload_task(spec(candidates=["bedrock"], compare={"baseline": "us.anthropic.claude"}))
+
+    def refuse(model: str, prompt: str, query: str) -> str:
+        if model == "us.anthropic.claude":
+            raise client_error("AccessDeniedException", operation="Converse")
+        return truth(query)
+
+    cloud.bedrock.says = refuse
+    run = failed(cloud, cloud.drop(labelled()))
+    assert run.failure.reason == "baseline (us.anthropic.claude) could not be asked: AccessDeniedException"
+
+
+def test_single_errors_of_a_model_are_measured_and_do_not_fail_the_run(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None))
+    cloud.bedrock.refuse("Converse", "ModelErrorException", times=2)
+    run = cloud.finish(cloud.drop(labelled()))
+    measured = cloud.read(run.id, "metrics.json")["candidates"]["bedrock"]
+    assert measured["errors"] == {"ModelErrorException": 2}
+    assert measured["valid_share"] == pytest.approx(20 / 22)
+    assert run.state is State.HELD
+
+
+def test_a_job_is_asked_for_with_what_the_task_and_the_stack_say(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    request: dict[str, Any] = cloud.bedrock.jobs[run_id]["request"]
+    assert request["baseModelIdentifier"] == "amazon.nova-micro-v1:0:128k"
+    assert request["customizationConfig"]["distillationConfig"]["teacherModelConfig"] == {
+        "teacherModelIdentifier": "us.amazon.nova-pro-v1:0",
+        "maxResponseLengthForInference": 200,
+    }
+    assert request["trainingDataConfig"]["s3Uri"].endswith(f"/runs/{run_id}/train.jsonl")
+    assert request["outputDataConfig"]["s3Uri"].endswith(f"/runs/{run_id}/customization/")
+    assert request["roleArn"].endswith("role/CustomizationRole")
+    assert "customModelKmsKeyId" not in request  # the stack has no key of its own
+    assert {request[name] for name in ("jobName", "customModelName", "clientRequestToken")} == {run_id}
+
+
+def test_a_run_that_overstays_is_called_stalled_once_and_then_fails(cloud: Cloud) -> None:
+    # Given a job that never ends
+    cloud.upload_task(spec())
+    cloud.bedrock.job_ends = ("InProgress", "")
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    # When it has been training for more than a day, for three minutes
+    cloud.age(run_id, timedelta(hours=25))
+    cloud.minute(3)
+    # Then people were told once, and the run goes on
+    ((subject, text),) = cloud.mails()
+    assert subject == "[clip-search] Run stalled"
+    assert "in state TRAINING for 25.0 hours" in text
+    assert len(cloud.published("RunStalled")) == 1
+    assert cloud.run(run_id).state is State.TRAINING
+    # When it has been for two days, then it fails
+    cloud.age(run_id, timedelta(hours=24))
+    run = failed(cloud, run_id)
+    assert run.failure.reason == "in state TRAINING for 49.0 hours"
+    assert len(cloud.published("RunStalled")) == 1
+
+
+def test_a_run_that_stalled_and_goes_live_after_all_has_no_reason_left(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.job_ends = ("InProgress", "")
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.age(run_id, timedelta(hours=25))
+    cloud.minute()
+    assert cloud.run(run_id).reason
+    cloud.bedrock.job_ends = ("Completed", "")
+    run = cloud.finish(run_id)
+    assert (run.state, run.stalled, run.reason) == (State.PROMOTED, False, "")
+    assert "reason" not in cloud.published("ModelPromoted")[0]["detail"]["summary"]
+
+
+def test_what_a_stalled_run_waits_for_is_in_the_mail(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.refuse(
+        "CreateModelCustomizationJob", "ServiceQuotaExceededException", "ten jobs already", times=99
+    )
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.age(run_id, timedelta(hours=1, minutes=30))
+    cloud.minute()
+    assert "waiting: Bedrock: ServiceQuotaExceededException: ten jobs already" in cloud.mails()[0][1]
