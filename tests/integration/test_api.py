@@ -1,0 +1,228 @@
+"""The API: always an answer while something is live, from the first tier that has a usable one."""
+
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from moto import mock_aws
+
+from signalbox.store import STUDENT
+from tests.builders import QUERIES, client_error, labelled, labels_spec, spec, true_label, truth, weights_text
+from tests.integration.cloud import Cloud
+from tests.scripted_bedrock import right_answer
+
+SHIPS, BELLS = QUERIES[0], QUERIES[50]
+ASK = {"query": SHIPS, "task": "clip-search"}
+
+
+@pytest.fixture(scope="module")
+def account(student: bytes) -> Iterator[Cloud]:
+    """The app with a live model, which may take 300 ms to answer, for all of these tests."""
+    with mock_aws(), Cloud(student).connected() as cloud:
+        cloud.upload_task(spec(serve={"budget_ms": 300}))
+        cloud.finish(cloud.drop(labelled()))
+        yield cloud
+        assert cloud.crashes == []
+
+
+@pytest.fixture
+def live(account: Cloud, student: bytes) -> Cloud:
+    """The app with a live model, and a router that has answered nothing yet."""
+    account.store.put(account.live().run_id, STUDENT, student)
+    account.bedrock.says = right_answer
+    account.forget()
+    return account
+
+
+def says(
+    student: Callable[[str], str], baseline: Callable[[str], str] = truth
+) -> Callable[[str, str, str], str]:
+    return lambda model, prompt, query: (student if "deployment/" in model else baseline)(query)
+
+
+def raises(error: Exception) -> Callable[[str], str]:
+    def answer(query: str) -> str:
+        raise error
+
+    return answer
+
+
+def routed(cloud: Cloud, **changes: Any) -> dict[str, Any]:
+    """Ask the API and see that the answer keeps the contract, wherever it comes from."""
+    status, body = cloud.request("POST", "/route", ASK | changes)
+    assert status == 200, body
+    assert sum(Decimal(str(weight)) for weight in body["weights"].values()) == 1
+    assert all(0 <= weight <= 1 for weight in body["weights"].values())
+    assert set(body) == {
+        "weights", "reasoning", "source", "cached", "passed_over", "run_id", "model", "latency_ms", "request_id"
+    }  # fmt: skip
+    assert body["request_id"] == "request-1"
+    return body
+
+
+def test_the_student_answers_first_with_its_run_and_its_model(live: Cloud) -> None:
+    body = routed(live)
+    assert body["weights"] == {"picture": 0.8, "sound": 0.1, "words": 0.1}
+    assert (body["source"], body["model"], body["passed_over"]) == (
+        "bedrock",
+        "amazon.nova-micro-v1:0:128k",
+        {},
+    )
+    assert body["run_id"] == live.live().run_id
+
+
+def test_weights_that_a_model_rounds_badly_sum_to_exactly_one(live: Cloud) -> None:
+    live.bedrock.says = says(lambda query: weights_text(0.333, 0.333, 0.333))
+    assert sorted(routed(live)["weights"].values()) == [0.3333, 0.3333, 0.3334]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (raises(client_error("ThrottlingException", status=429)), "ThrottlingException"),
+        (raises(client_error("InternalServerException", status=500)), "InternalServerException"),
+        (raises(ReadTimeoutError(endpoint_url="https://bedrock")), "ReadTimeoutError"),
+        (lambda query: "I think it is mostly pictures.", "unusable answer"),
+        (lambda query: '{"picture": 0.9, "sound": 0.9, "words": 0.9}', "unusable answer"),
+        (lambda query: "", "unusable answer"),
+        (lambda query: time.sleep(0.4) or truth(query), "timeout"),
+    ],
+    ids=["throttled", "5xx", "cut off", "prose", "wrong sum", "nothing", "too slow"],
+)  # fmt: skip
+def test_a_student_that_fails_is_passed_over_and_the_reason_given(
+    live: Cloud, said: Callable[[str], str], reason: str
+) -> None:
+    live.bedrock.says = says(said)
+    started = time.perf_counter()
+    body = routed(live)
+    assert body["source"] == "embedded"
+    assert body["passed_over"] == {"bedrock": reason}
+    assert max(body["weights"], key=body["weights"].get) == "picture"
+    assert body["latency_ms"] < 400
+    assert time.perf_counter() - started < 2
+
+
+def test_without_an_embedded_student_the_baseline_answers(live: Cloud) -> None:
+    live.s3.delete_object(Bucket=live.store._bucket, Key=f"runs/{live.live().run_id}/{STUDENT}")
+    live.bedrock.says = says(raises(client_error("ThrottlingException")))
+    body = routed(live)
+    assert (body["source"], body["model"]) == ("baseline", spec()["compare"]["baseline"])
+    assert body["passed_over"]["embedded"] == "the live run has no embedded student"
+
+
+def test_when_all_models_fail_the_prior_answers(live: Cloud) -> None:
+    live.store.put(live.live().run_id, STUDENT, b"spoilt")
+    live.bedrock.says = says(
+        raises(client_error("ThrottlingException")), raises(client_error("ModelErrorException"))
+    )
+    body = routed(live)
+    assert body["source"] == "prior"
+    assert body["passed_over"]["baseline"] == "ModelErrorException"
+    assert body["weights"] == live.live().prior["weights"]
+
+
+def test_a_slow_student_leaves_no_time_for_a_slow_baseline(live: Cloud) -> None:
+    live.store.put(live.live().run_id, STUDENT, b"spoilt")
+    live.bedrock.says = says(lambda query: time.sleep(0.4) or truth(query))
+    body = routed(live)
+    assert (body["source"], body["passed_over"]["baseline"]) == ("prior", "no time left")
+
+
+def test_a_pointer_that_cannot_be_read_again_is_used_stale(live: Cloud) -> None:
+    # Given an answer, more than half a minute ago
+    first = routed(live)
+    live.later(seconds=31)
+    # When the table fails
+    with live.failing("dynamodb", "GetItem", times=9):
+        second = routed(live)
+    # Then the same run answers
+    assert (second["run_id"], second["source"]) == (first["run_id"], "bedrock")
+
+
+def test_a_promotion_shows_after_half_a_minute_and_not_before(live: Cloud) -> None:
+    first = routed(live)
+    live.finish(live.drop(labelled()))
+    assert routed(live)["run_id"] == first["run_id"]
+    live.later(seconds=31)
+    assert routed(live)["run_id"] == live.live().run_id != first["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"task": "clip-search"}, "query"),
+        ({"query": SHIPS}, "task"),
+        ({"query": "", "task": "clip-search"}, "query"),
+        ({"query": "q" * 513, "task": "clip-search"}, "query"),
+        ({"query": 7, "task": "clip-search"}, "query"),
+        ({"query": SHIPS, "task": "Clip Search"}, "task"),
+        ({"query": SHIPS, "task": "clip-search\n"}, "task"),
+        ('{"query": "\\ud800", "task": "clip-search"}', "query"),
+        ([SHIPS], "body"),
+        ("not json", "body"),
+        (None, "body"),
+    ],
+    ids=str,
+)
+def test_a_question_that_is_none_is_refused_and_the_field_named(
+    live: Cloud, body: object, field: str
+) -> None:
+    status, answer = live.request("POST", "/route", body)
+    assert status == 400
+    assert [error["field"] for error in answer["errors"]] == [field]
+    assert all(error["reason"] for error in answer["errors"])
+    assert answer["request_id"] == "request-1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [("POST", "/route", ASK | {"task": "clip"}), ("GET", "/tasks/clip", None)]
+)
+def test_a_task_of_which_nothing_is_live_is_not_found(
+    live: Cloud, method: str, path: str, body: object
+) -> None:
+    status, answer = live.request(method, path, body)
+    assert status == 404
+    assert answer["errors"] == [{"field": "task", "reason": "nothing is live for a task named clip"}]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/route"), ("POST", "/tasks/clip-search"), ("GET", "/")]
+)
+def test_there_is_no_other_route(live: Cloud, method: str, path: str) -> None:
+    assert live.request(method, path)[0] == 404
+
+
+def test_the_live_model_is_described(live: Cloud) -> None:
+    status, body = live.request("GET", "/tasks/clip-search")
+    pointer = live.live()
+    assert status == 200
+    assert (body["task"], body["run_id"], body["model"]) == ("clip-search", pointer.run_id, pointer.model)
+    assert body["since"] == pointer.since.isoformat()
+    assert body["output"] == spec()["output"]
+    assert body["metrics"]["judge"] == 4.5
+
+
+def test_the_model_before_the_live_one_is_named(live: Cloud) -> None:
+    first = live.live().run_id
+    live.finish(live.drop(labelled()))
+    _, body = live.request("GET", "/tasks/clip-search")
+    assert set(body["previous"]) == {"run_id", "model", "since"}
+    assert body["previous"]["run_id"] == first
+
+
+def test_a_label_is_answered_with_a_confidence_where_there_is_one(live: Cloud) -> None:
+    live.upload_task(labels_spec(serve={"order": ["embedded", "bedrock", "prior"]}, compare={}))
+    live.finish(live.drop(labelled(answer=true_label), "datasets/clip-kind/drop.jsonl", trains=True))
+    status, body = live.request("POST", "/route", {"query": BELLS, "task": "clip-kind"})
+    assert (status, body["label"], body["source"]) == (200, "listen", "embedded")
+    assert 0 < body["confidence"] <= 1
+    assert "weights" not in body
+
+
+@pytest.mark.parametrize("query", [" ", "?!", "🎉", "x" * 512, "SHIPS\u0000", "<script>", "आवाज़"])
+def test_any_query_is_answered(live: Cloud, query: str) -> None:
+    live.bedrock.says = says(raises(client_error("ThrottlingException")))
+    assert routed(live, query=query)["source"] == "embedded"
