@@ -8,6 +8,8 @@ from signalbox.pipeline import Pipeline
 from signalbox.run import Failure, Run, State, run_id_for
 
 _SWEPT = timedelta(days=1)
+_POLLED = {State.DEPLOYING}
+"""What Bedrock never announces: looked at every time, however little time has passed."""
 _PATIENCE = {State.TRAINING: timedelta(hours=24), State.EVALUATING: timedelta(hours=6)}
 _OTHERWISE = timedelta(hours=1)
 """How long a run may stay in a state before it is called stalled; after as long again it fails."""
@@ -28,7 +30,7 @@ def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
     _register_unannounced(pipeline, now, nudge_after)
     nudged = 0
     for run in pipeline.runs.active():
-        if now - run.updated_at < nudge_after:
+        if now - run.updated_at < nudge_after and run.state not in _POLLED:
             continue
         try:
             nudged += _heal(run, now, pipeline)
