@@ -143,7 +143,7 @@ class Student:
         familiarity = int(model.shares.searchsorted(mass / total, side="right")) / len(model.shares)
 
         evidence = model.evidence[rows]
-        unit = model.scale / math.sqrt(total)
+        unit = model.scale / math.sqrt(mass)
         scores = evidence.sum(axis=0, dtype=np.int32) * unit + model.bias
         answer, direction = self._weights(scores) if self.kind == "weights" else self._label(scores)
         support = evidence @ (direction * unit)
@@ -151,7 +151,7 @@ class Student:
         return Opinion(replace(answer, reasoning=_sentence(answer, reasons)), familiarity)
 
     def _weights(self, scores: np.ndarray) -> tuple[Answer, np.ndarray]:
-        """Return the answer, and how each score moves the weight of its dominant signal (s + k)."""
+        """Return the answer, and which scores speak for the weight of its dominant signal (s + k)."""
         model, signals = self.model, len(self.names)
         regression = scores[:signals]
         direction = np.zeros_like(scores)
@@ -159,20 +159,22 @@ class Student:
             weights = _on_simplex(regression)
             direction[weights.argmax()] = 1
             return Answer(weights=self._named(weights)), direction
-        probability = _softmax(scores[signals:])
-        costs = model.cost @ probability + model.pull * np.abs(model.patterns - regression).sum(axis=1)
-        weights = model.patterns[costs.argmin()]
+        costs = model.cost @ _softmax(scores[signals:])
+        costs += model.pull * np.abs(model.patterns - regression).sum(axis=1)
+        best = int(costs.argmin())
+        weights = model.patterns[best]
         dominant = model.patterns[:, weights.argmax()]
-        direction[signals:] = probability * (dominant - dominant @ probability)
+        direction[signals:] = _contrast(scores[signals:], best, np.maximum(dominant[best] - dominant, 0))
         return Answer(weights=self._named(weights)), direction
 
     def _label(self, scores: np.ndarray) -> tuple[Answer, np.ndarray]:
-        """Return the answer, and how each score moves the odds of its label (k)."""
+        """Return the answer, and which scores speak for its label (k)."""
         probability = _softmax(scores)
         best = int(probability.argmax())
-        direction = -probability
-        direction[best] += 1
-        return Answer(label=self.names[best], confidence=float(probability[best])), direction
+        others = np.ones_like(scores)
+        others[best] = 0
+        answer = Answer(label=self.names[best], confidence=float(probability[best]))
+        return answer, _contrast(scores, best, others)
 
     def _named(self, weights: np.ndarray) -> dict[str, float]:
         return dict(zip(self.names, weights.tolist(), strict=True))
@@ -212,7 +214,8 @@ class Student:
         header = json.loads(line)
         if header["format"] != FORMAT:
             raise StudentError(
-                f"the student's artefact has format {header['format']}, this version reads {FORMAT}: train it again"
+                f"the student's artefact has format {header['format']}, this version reads {FORMAT}: "
+                "train it again"
             )
         ((kind, names),) = header["output"].items()
         model = Model(**_arrays(header["arrays"], payload))
@@ -231,6 +234,20 @@ def _arrays(manifest: list[Any], payload: bytes) -> dict[str, np.ndarray]:
 def _softmax(scores: np.ndarray) -> np.ndarray:
     odds = np.exp(scores - scores.max())
     return odds / odds.sum()
+
+
+def _contrast(scores: np.ndarray, best: int, gaps: np.ndarray) -> np.ndarray:
+    """Return the direction (k) from an answer's rivals, the likeliest above all, to the answer itself.
+
+    The softmax among rivals alone tells them apart even where the answer is as good as certain. Each counts
+    as much as what it would change (`gaps`, 0 for what is no rival).
+    """
+    rivals = gaps > 0
+    direction = np.zeros_like(scores)
+    if rivals.any():
+        direction[rivals] = -_softmax(scores[rivals]) * gaps[rivals]
+        direction[best] = -direction.sum()
+    return direction
 
 
 def _on_simplex(weights: np.ndarray) -> np.ndarray:

@@ -2,14 +2,14 @@
 
 Every distinct query is one row, and its target is the share of each answer among its records; so repeated
 records count and contradicting ones share. A multinomial logistic regression on the rows learns how probable
-each known answer is; for weights, a ridge regression learns the weights themselves. A part of the queries is
-held out first, to see how sharp the probabilities may be and how far to trust either; then all are fitted.
+each known answer is; for weights, a ridge regression learns the weights themselves. A rehearsal with an
+eighth of the queries held out shows how sharp the probabilities may be; then all of them are fitted.
 """
 
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,23 +24,30 @@ from signalbox.query import normalise
 from signalbox.student import Model, Student
 from signalbox.task import Labels, Weights
 
-# Strength of the penalties on the evidence, beside losses that are summed over the records.
-_PENALTY = 0.03
-_RIDGE = 0.1
-_STEPS = 60
+# Strength of the penalty on evidence, beside a loss summed over the records. A teacher's weights are noisy;
+# labels hardly are.
+_WEIGHTS_PENALTY = 0.06
+_LABELS_PENALTY = 0.002
+_REHEARSAL_STEPS = 60
+_STEPS = 30
+# How much evidence a weight vector has of its own, and how much it shares (variance, reach) with its like.
+_OWN = 0.3
+_KINSHIP = ((1.0, 0.1), (2.0, 0.3))
+_PULL = 0.75
 # The artefact has one byte for each feature and column.
 _MOST_EVIDENCE = 4_000_000
 _MOST_FEATURES = 30_000
 # A feature of a single query cannot carry over to another.
 _FEWEST_QUERIES = 2
 _MOST_PATTERNS = 400
-# Weight vectors are a grid if at least this share of the records held out shows one that was seen.
+# Weight vectors are a grid if at least this share of the queries shows one that another query shows too.
 _GRID_SHARE = 0.5
 _HELD_OUT = 8
 _FEWEST_HELD_OUT = 10
-_SHARPNESS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
-_PULLS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+_SHARPNESS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 2.0)
 _LEVELS = 256
+
+Progress = Callable[[str], None]
 
 
 class TrainingError(ValueError):
@@ -55,8 +62,8 @@ class Trained:
     ----------
     student : Student
     curve : list[dict[str, float]]
-        Rows of `step`, `training_loss` and `validation_loss`: mean cross-entropy of the answers in nats, or
-        mean squared error where weights have no grid; the validation loss is nan if no query was held out.
+        Rows of `step`, `training_loss` and `validation_loss`: the mean cross-entropy of the known answers in
+        nats. The validation loss, of queries held out, is nan where there are too few to hold any out.
     """
 
     student: Student
@@ -76,7 +83,7 @@ class _Lesson:
     weights : np.ndarray
         (r, s): the mean weights of its records; s is 0 for labels.
     shares : np.ndarray
-        (r, k): the share of each known answer among its records.
+        (r, k): the share of each known answer among its records; k is 0 where weights have no grid.
     patterns : np.ndarray
         (k, s): the weight vectors known.
     """
@@ -87,9 +94,17 @@ class _Lesson:
     shares: np.ndarray
     patterns: np.ndarray
 
-    def part(self, rows: np.ndarray) -> "_Lesson":
-        queries = [self.queries[row] for row in rows]
-        return _Lesson(queries, self.counts[rows], self.weights[rows], self.shares[rows], self.patterns)
+
+@dataclass(frozen=True)
+class _Fit:
+    """What one fit found: coefficients and bias of the ridge regression and of the logistic one."""
+
+    weights: np.ndarray
+    weights_bias: np.ndarray
+    answers: np.ndarray
+    answers_bias: np.ndarray
+    curve: list[dict[str, float]]
+    parameters: np.ndarray
 
 
 def train(
@@ -98,7 +113,7 @@ def train(
     *,
     task: str,
     run_id: str,
-    progress: Callable[[str], None] = lambda message: None,
+    progress: Progress = lambda message: None,
 ) -> Trained:
     """Train the embedded student of a run.
 
@@ -119,21 +134,23 @@ def train(
         There is no example, or one has no answer of the task's kind.
     """
     lesson = _lesson(examples, output)
-    progress(f"{len(examples)} records, {len(lesson.queries)} distinct queries")
-    rehearsal, held_out = _split(lesson)
-    choice, curve = _Choice(), []
-    if len(held_out.queries):
-        progress(f"rehearsing, {len(held_out.queries)} queries held out")
-        fit, curve = _fit(rehearsal, held_out, progress)
-        choice = _choose(fit, rehearsal, held_out)
-        progress(f"chosen: {choice}")
-    fit, last_curve = _fit(lesson, None, progress)
-    kind, names = ("weights", output.signals) if isinstance(output, Weights) else ("labels", output.labels)
-    model = _model(fit, choice, lesson)
-    progress(f"{len(model.hashes)} features, {len(lesson.shares.T)} known answers")
-    return Trained(
-        Student(task=task, run_id=run_id, kind=kind, names=names, model=model), curve or last_curve
+    vocabulary = _Vocabulary(lesson.queries, columns=lesson.shares.shape[1] + lesson.weights.shape[1])
+    progress(
+        f"{len(examples)} records, {len(lesson.queries)} distinct queries, "
+        f"{lesson.shares.shape[1]} known answers, {len(vocabulary.hashes)} features"
     )
+    held_out = _held_out(lesson.queries)
+    sharpness, start, curve = 1.0, None, []
+    if held_out.any():
+        progress(f"rehearsal, {held_out.sum()} queries held out")
+        rehearsal = _fit(vocabulary.rows, lesson, held_out, None, progress)
+        sharpness = _sharpness(rehearsal, vocabulary.rows, lesson, held_out)
+        start, curve = rehearsal.parameters, rehearsal.curve
+        progress(f"all queries, probabilities sharpened by {sharpness}")
+    fit = _fit(vocabulary.rows, lesson, np.zeros_like(held_out), start, progress)
+    kind, names = ("weights", output.signals) if isinstance(output, Weights) else ("labels", output.labels)
+    student = Student(task, run_id, kind, names, _model(fit, sharpness, vocabulary, lesson))
+    return Trained(student, curve or fit.curve)
 
 
 def _lesson(examples: Sequence[tuple[str, Answer]], output: Weights | Labels) -> _Lesson:
@@ -144,22 +161,22 @@ def _lesson(examples: Sequence[tuple[str, Answer]], output: Weights | Labels) ->
     for query, answer in examples:
         records[normalise(query)].append(_target(query, answer, output))
     queries = sorted(records)
-    counts = np.array([len(records[query]) for query in queries], dtype=np.float64)
-    seen = Counter(target for targets in records.values() for target in targets)
     if isinstance(output, Labels):
         known = [(float(place),) for place in range(len(output.labels))]
         patterns = np.zeros((len(known), 0))
         weights = np.zeros((len(queries), 0))
     else:
-        known = sorted(sorted(seen), key=lambda target: -seen[target])[:_MOST_PATTERNS]
-        patterns = np.array(known) / np.sum(known, axis=1, keepdims=True)
-        weights = np.array([np.mean(records[query], axis=0) for query in queries])
+        known = _grid(records.values())
+        patterns = np.array(known).reshape(len(known), len(output.signals))
+        patterns /= patterns.sum(axis=1, keepdims=True)
+        weights = np.array([np.mean(sorted(records[query]), axis=0) for query in queries])
     column = {target: place for place, target in enumerate(known)}
-    shares = np.zeros((len(queries), len(known)))
+    shares = np.zeros((len(queries), len(known)), dtype=np.float32)
     for row, query in enumerate(queries):
         for target in records[query]:
             if target in column:
                 shares[row, column[target]] += 1 / len(records[query])
+    counts = np.array([len(records[query]) for query in queries], dtype=np.float64)
     return _Lesson(queries, counts, weights, shares, patterns)
 
 
@@ -175,243 +192,215 @@ def _target(query: str, answer: Answer, output: Weights | Labels) -> tuple[float
     return tuple(round(answer.weights[signal] / total, 3) for signal in output.signals)
 
 
-def _split(lesson: _Lesson) -> tuple[_Lesson, _Lesson]:
-    """Hold out one query in eight, chosen by its hash; none if that is too few to learn from."""
-    drawn = np.array(
-        [hashlib.sha256(query.encode("utf-8", "surrogatepass")).digest()[0] for query in lesson.queries]
-    )
-    held_out = drawn % _HELD_OUT == 0
-    if held_out.sum() < _FEWEST_HELD_OUT:
-        held_out[:] = False
-    return lesson.part(np.flatnonzero(~held_out)), lesson.part(np.flatnonzero(held_out))
+def _grid(records: Collection[list[tuple[float, ...]]]) -> list[tuple[float, ...]]:
+    """Return the weight vectors to choose from, the most frequent first; none if they hardly repeat."""
+    spread = Counter(target for targets in records for target in set(targets))
+    repeated = sum(any(spread[target] > 1 for target in targets) for targets in records)
+    if repeated < _GRID_SHARE * len(records):
+        return []
+    return sorted(sorted(spread), key=lambda target: -spread[target])[:_MOST_PATTERNS]
 
 
-@dataclass(frozen=True)
+def _held_out(queries: Sequence[str]) -> np.ndarray:
+    """Choose one query in eight by its hash (r, bool); none if that is too few to learn anything from."""
+    digests = (hashlib.sha256(query.encode("utf-8", "surrogatepass")).digest() for query in queries)
+    held_out = np.array([digest[0] % _HELD_OUT == 0 for digest in digests])
+    return held_out if held_out.sum() >= _FEWEST_HELD_OUT else np.zeros_like(held_out)
+
+
 class _Vocabulary:
-    """The features known, ascending, and the rarity of each; the last rarity is that of the unknown."""
+    """The features of the training data.
 
-    hashes: np.ndarray
-    rarity: np.ndarray
+    Attributes
+    ----------
+    hashes : np.ndarray
+        (n) uint32, ascending: the features kept.
+    rarity : np.ndarray
+        (n + 1): inverse document frequency of each, and of what is unknown.
+    rows : scipy.sparse.csr_array
+        (r, n): for each query the rarities of its features, of length 1 together.
+    familiar : np.ndarray
+        (r): the known share of each query, had it not been in the training data; see `Student.familiarity`.
+    """
 
-    @classmethod
-    def of(cls, queries: Sequence[str], most: int) -> "_Vocabulary":
-        found = [np.unique(extract(query).hashes) for query in queries]
-        hashes, spread = np.unique(np.concatenate(found), return_counts=True)
+    def __init__(self, queries: Sequence[str], columns: int) -> None:
+        found = [extract(query).hashes for query in queries]
+        hashes, places = np.unique(np.concatenate(found), return_inverse=True)
+        owners = np.repeat(np.arange(len(queries)), [len(some) for some in found])
+        spread = np.bincount(np.unique(places * len(queries) + owners) // len(queries), minlength=len(hashes))
+        most = min(_MOST_FEATURES, _MOST_EVIDENCE // max(columns, 1))
         fewest = _FEWEST_QUERIES if len(queries) >= 2 * _FEWEST_QUERIES else 1
         if len(hashes) > most:
             fewest = max(fewest, int(np.sort(spread)[-most]))
         kept = spread >= fewest
-        if not kept.any():
-            # The student looks features up in a list that is never empty; what it finds there has no evidence.
-            hashes, spread, kept = np.zeros(1, dtype=np.uint32), np.ones(1), np.ones(1, dtype=bool)
         rarity = np.log((1 + len(queries)) / (1 + np.append(spread[kept], 1))) + 1
-        return cls(hashes[kept], rarity)
+        # The student looks features up in a list that is never empty; this entry has no evidence.
+        self.hashes = hashes[kept] if kept.any() else np.zeros(1, dtype=np.uint32)
+        self.rarity = rarity if kept.any() else np.ones(2)
+        self.rows = self._rows(owners, places, kept, len(queries))
+        self.familiar = self._familiar(owners, places, spread > fewest, kept, len(queries))
 
-    def rows(self, queries: Sequence[str]) -> tuple[scipy.sparse.csr_array, np.ndarray]:
-        """Return the feature vectors (r, n) as the student makes them, and the known share of each (r)."""
-        columns, values, ends, shares = [], [], [0], []
-        for query in queries:
-            hashes = extract(query).hashes
-            places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-            known = places[self.hashes[places] == hashes]
-            rarity = self.rarity[known]
-            mass = float(rarity @ rarity)
-            total = mass + (len(hashes) - len(known)) * self.rarity[-1] ** 2
-            columns.append(known)
-            values.append(rarity / math.sqrt(total or 1))
-            ends.append(ends[-1] + len(known))
-            shares.append(mass / (total or 1))
-        parts = (np.concatenate(values), np.concatenate(columns), np.array(ends))
-        matrix = scipy.sparse.csr_array(parts, shape=(len(queries), len(self.hashes)), dtype=np.float32)
-        matrix.sum_duplicates()
-        return matrix, np.array(shares)
+    def _rows(
+        self, owners: np.ndarray, places: np.ndarray, kept: np.ndarray, queries: int
+    ) -> scipy.sparse.csr_array:
+        known = kept[places] if len(places) else np.zeros(0, dtype=bool)
+        rows, columns = owners[known], (np.cumsum(kept) - 1)[places[known]]
+        values = self.rarity[columns]
+        length = np.sqrt(np.bincount(rows, values**2, queries))
+        values = (values / length[rows]).astype(np.float32)
+        return scipy.sparse.csr_array((values, (rows, columns)), shape=(queries, len(self.hashes)))
 
-
-@dataclass(frozen=True)
-class _Fit:
-    """Evidence in floats: for each feature and for the bias, the weights' (n, s) and the answers' (n, k)."""
-
-    vocabulary: _Vocabulary
-    weights: np.ndarray
-    weights_bias: np.ndarray
-    answers: np.ndarray
-    answers_bias: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """What the queries held out decide: see `Model.scale` and `Model.pull`; without a grid only regression."""
-
-    sharpness: float = 1.0
-    pull: float = 1.0
-    grid: bool = True
+    def _familiar(
+        self, owners: np.ndarray, places: np.ndarray, others: np.ndarray, kept: np.ndarray, queries: int
+    ) -> np.ndarray:
+        """Count as known only what enough of the other queries have."""
+        masses = np.full(len(kept), self.rarity[-1])
+        masses[kept] = self.rarity[:-1][: kept.sum()]
+        masses = np.square(masses)[places]
+        total = np.bincount(owners, masses, queries)
+        return np.bincount(owners, masses * others[places], queries) / np.maximum(total, 1e-9)
 
 
 def _fit(
-    lesson: _Lesson, held_out: _Lesson | None, progress: Callable[[str], None]
-) -> tuple[_Fit, list[dict[str, float]]]:
-    answers, signals = lesson.shares.shape[1], lesson.weights.shape[1]
-    vocabulary = _Vocabulary.of(lesson.queries, min(_MOST_FEATURES, _MOST_EVIDENCE // (answers + signals)))
-    rows, _ = vocabulary.rows(lesson.queries)
-    mean = np.average(lesson.weights, axis=0, weights=lesson.counts)
-    regression = _ridge(rows, lesson.weights - mean, lesson.counts)
-    validation = None if held_out is None else (vocabulary.rows(held_out.queries)[0], held_out)
-    evidence, bias, curve = _logistic(rows, lesson, validation, progress)
-    return _Fit(vocabulary, regression, mean, evidence, bias), curve
+    rows: scipy.sparse.csr_array,
+    lesson: _Lesson,
+    held_out: np.ndarray,
+    start: np.ndarray | None,
+    progress: Progress,
+) -> _Fit:
+    """Fit the queries that are not held out."""
+    counts = np.where(held_out, 0.0, lesson.counts)
+    mean = np.average(lesson.weights, axis=0, weights=counts)
+    regression = _ridge(rows[~held_out], (lesson.weights - mean)[~held_out], counts[~held_out])
+    return _Fit(regression, mean, *_logistic(rows, lesson, held_out, start, progress))
 
 
 def _ridge(rows: scipy.sparse.csr_array, targets: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return the (n, s) coefficients of a ridge regression whose rows weigh as much as their records."""
     root = np.sqrt(counts)[:, None]
     weighted = rows.multiply(root).tocsr()
-    solutions = [
-        scipy.sparse.linalg.lsqr(
-            weighted, target, damp=math.sqrt(_RIDGE), atol=1e-5, btol=1e-5, iter_lim=200
-        )[0]
-        for target in (targets * root).T
-    ]
-    return np.array(solutions).reshape(-1, rows.shape[1]).T
+    coefficients = np.zeros((rows.shape[1], targets.shape[1]))
+    for signal, target in enumerate((targets * root).T):
+        found = scipy.sparse.linalg.lsqr(
+            weighted, target, damp=math.sqrt(_WEIGHTS_PENALTY), atol=1e-4, btol=1e-4, iter_lim=100
+        )
+        coefficients[:, signal] = found[0]
+    return coefficients
 
 
 def _logistic(
     rows: scipy.sparse.csr_array,
     lesson: _Lesson,
-    validation: tuple[scipy.sparse.csr_array, _Lesson] | None,
-    progress: Callable[[str], None],
-) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]]]:
-    """Return evidence (n, k) and bias (k) of a multinomial logistic regression, and its curve."""
+    held_out: np.ndarray,
+    start: np.ndarray | None,
+    progress: Progress,
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]], np.ndarray]:
+    """Return evidence (n, k) and bias (k) of a multinomial logistic regression, its curve and parameters."""
     features, answers = rows.shape[1], lesson.shares.shape[1]
-    targets, counts = lesson.shares.astype(np.float32), lesson.counts[:, None]
-    columns = rows.T.tocsr()
+    penalty = _WEIGHTS_PENALTY if lesson.patterns.shape[1] else _LABELS_PENALTY
+    sharing = _sharing(lesson.patterns).astype(np.float32)
+    learned = _Part(rows[~held_out], lesson.shares[~held_out], lesson.counts[~held_out])
+    unseen = _Part(rows[held_out], lesson.shares[held_out], lesson.counts[held_out])
+    columns = learned.rows.T.tocsr()
     curve: list[dict[str, float]] = []
+    losses: list[float] = []
 
     def unpacked(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return parameters[answers:].reshape(features, answers), parameters[:answers]
+        single = parameters.astype(np.float32)
+        return single[answers:].reshape(features, answers) @ sharing.T, single[:answers]
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        evidence, bias = unpacked(parameters)
-        probability, surprise = _surprise(rows, evidence, bias, targets)
-        error = counts * (probability * targets.sum(axis=1, keepdims=True) - targets)
-        gradient = columns @ error.astype(np.float32) + _PENALTY * evidence
-        loss = float(lesson.counts @ surprise)
-        slope = np.concatenate([error.sum(axis=0) + _PENALTY * bias, gradient.ravel()])
-        return loss + _PENALTY / 2 * float(parameters @ parameters), slope
+        loss, error = learned.loss(*unpacked(parameters))
+        losses.append(loss / learned.counts.sum())
+        gradient = columns @ (error @ sharing)
+        slope = np.concatenate([error.sum(axis=0), gradient.ravel()]) + penalty * parameters
+        return loss + penalty / 2 * float(parameters @ parameters), slope
 
     def note(parameters: np.ndarray) -> None:
-        losses = []
-        for part in ((rows, lesson), validation):
-            if part is None:
-                losses.append(math.nan)
-                continue
-            surprise = _surprise(part[0], *unpacked(parameters), part[1].shares)[1]
-            losses.append(float(part[1].counts @ surprise / part[1].counts.sum()))
-        curve.append({"step": len(curve) + 1, "training_loss": losses[0], "validation_loss": losses[1]})
-        if len(curve) % 20 == 0:
-            progress(f"step {len(curve)}: training loss {losses[0]:.3f}, validation loss {losses[1]:.3f}")
+        validation = (
+            unseen.loss(*unpacked(parameters))[0] / unseen.counts.sum() if held_out.any() else math.nan
+        )
+        curve.append({"step": len(curve) + 1, "training_loss": losses[-1], "validation_loss": validation})
+        if len(curve) % 10 == 0:
+            tested = f", validation loss {validation:.3f}" if held_out.any() else ""
+            progress(f"step {len(curve)}: training loss {losses[-1]:.3f}{tested}")
 
-    start = np.zeros((features + 1) * answers)
-    options = {"maxiter": _STEPS, "maxcor": 6}
+    if not answers:
+        return np.zeros((features, 0)), np.zeros(0), curve, np.zeros(0)
+    begin = np.zeros((features + 1) * answers) if start is None else start
+    options = {"maxiter": _REHEARSAL_STEPS if start is None else _STEPS, "maxcor": 6}
     found = scipy.optimize.minimize(
-        objective, start, jac=True, method="L-BFGS-B", callback=note, options=options
+        objective, begin, jac=True, method="L-BFGS-B", callback=note, options=options
     )
-    return *unpacked(found.x), curve
+    return *unpacked(found.x), curve, found.x
 
 
-def _surprise(
-    rows: scipy.sparse.csr_array, evidence: np.ndarray, bias: np.ndarray, targets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probabilities (r, k), and the cross-entropy of each row with its targets (r)."""
-    scores = rows @ evidence.astype(np.float32) + bias.astype(np.float32)
-    scores -= scores.max(axis=1, keepdims=True)
-    odds = np.exp(scores)
-    sums = odds.sum(axis=1, keepdims=True)
-    surprise = -np.einsum("rk,rk->r", targets, scores - np.log(sums))
-    return odds / sums, surprise
+@dataclass(frozen=True)
+class _Part:
+    """Some of a lesson's queries: feature vectors (r, n), shares of the answers (r, k), records (r)."""
+
+    rows: scipy.sparse.csr_array
+    shares: np.ndarray
+    counts: np.ndarray
+
+    def loss(self, evidence: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the cross-entropy, summed over the records, and its gradient by the scores (r, k)."""
+        logs = scipy.special.log_softmax(self.rows @ evidence + bias, axis=1)
+        weighed = self.shares * self.counts[:, None].astype(np.float32)
+        error = np.exp(logs) * weighed.sum(axis=1, keepdims=True) - weighed
+        return -float(np.sum(weighed * logs, dtype=np.float64)), error
 
 
-def _choose(fit: _Fit, rehearsal: _Lesson, held_out: _Lesson) -> _Choice:
-    """Choose what answers the queries held out at the least cost."""
-    rows, _ = fit.vocabulary.rows(held_out.queries)
-    scores = rows @ fit.answers + fit.answers_bias
+def _sharing(patterns: np.ndarray) -> np.ndarray:
+    """Return the matrix (k, k) through which weight vectors near each other share their evidence.
 
-    def surprise(sharpness: float) -> float:
-        logs = scipy.special.log_softmax(scores * sharpness, axis=1)
-        return -float(held_out.counts @ (held_out.shares * logs).sum(axis=1))
-
-    sharpness = min(_SHARPNESS, key=surprise)
-    patterns = held_out.patterns
+    It is a root of the covariance that their evidence has before anything is learned: each has something of
+    its own, something with those a step of the grid away, something with its region. Labels share nothing.
+    """
     if not patterns.shape[1]:
-        return _Choice(sharpness)
-    seen = rehearsal.shares.any(axis=0)
-    grid = bool(np.average(held_out.shares[:, seen].sum(axis=1), weights=held_out.counts) >= _GRID_SHARE)
-    probability = scipy.special.softmax(scores * sharpness, axis=1)
-    expected = probability @ _cost(patterns).T
-    regression = rows @ fit.weights + fit.weights_bias
-    distance = np.abs(regression[:, None, :] - patterns).sum(axis=2)
-    truth = held_out.shares @ _cost(patterns).T
+        return np.eye(len(patterns))
+    distance = np.square(patterns[:, None, :] - patterns[None, :, :]).sum(axis=2)
+    covariance = sum(variance * np.exp(-distance / (2 * reach**2)) for variance, reach in _KINSHIP)
+    return np.linalg.cholesky(covariance + _OWN * np.eye(len(patterns)))
 
-    def cost(pull: float) -> float:
-        answers = (expected + pull * distance).argmin(axis=1)
-        return float(held_out.counts @ truth[np.arange(len(answers)), answers])
 
-    return _Choice(sharpness, min(_PULLS, key=cost), grid)
+def _sharpness(fit: _Fit, rows: scipy.sparse.csr_array, lesson: _Lesson, held_out: np.ndarray) -> float:
+    """Choose what to multiply evidence with so that the queries held out surprise least."""
+    if not lesson.shares.shape[1]:
+        return 1.0
+    part = _Part(rows[held_out], lesson.shares[held_out], lesson.counts[held_out])
+    return min(_SHARPNESS, key=lambda factor: part.loss(fit.answers * factor, fit.answers_bias * factor)[0])
 
 
 def _cost(patterns: np.ndarray) -> np.ndarray:
-    """Return (k, k): what it costs to answer the row's weights where the column's are right, from 0 to 1.
+    """Return (k, k): what it costs to answer the row's weights where the column's are right.
 
-    Half is the mean absolute error, in units of an error that no search survives (0.3); half counts the steps
-    by which the weight-accuracy rubric lowers its grade: any weight off by more than 0.05, by more than 0.1,
-    the wrong dominant signal or a mean error of 0.15.
+    That is the mean absolute error, and a third for each of the first two steps by which the weight-accuracy
+    rubric lowers its grade (some weight off by more than 0.05, by more than 0.1) and for its further ones
+    (then also the wrong dominant signal, or a mean error of 0.15).
     """
     errors = np.abs(patterns[:, None, :] - patterns[None, :, :])
-    worst, mean = (
-        errors.max(axis=2, initial=0.0),
-        errors.mean(axis=2) if patterns.shape[1] else errors.sum(axis=2),
-    )
+    worst, mean = errors.max(axis=2), errors.mean(axis=2)
     dominant = patterns.argmax(axis=1)
-    right = patterns[:, dominant].T >= patterns.max(axis=1) - 1e-6
-    steps = (
-        (worst > 0.05 + 1e-6).astype(float)
-        + (worst > 0.1 + 1e-6)
-        + ((worst > 0.1 + 1e-6) & ~(right & (mean < 0.15)))
-    )
-    return steps / 3 + mean
+    agrees = patterns.T[dominant] >= patterns.max(axis=1) - 1e-6
+    near, close = worst < 0.05 + 1e-6, worst < 0.1 + 1e-6
+    passable = close | (agrees & (mean < 0.15))
+    return mean + (3.0 - near - close - passable) / 3
 
 
-def _model(fit: _Fit, choice: _Choice, lesson: _Lesson) -> Model:
-    signals = lesson.weights.shape[1]
-    gridded = choice.grid or not signals
-    patterns = lesson.patterns if gridded else lesson.patterns[:0]
-    answers = fit.answers * choice.sharpness if gridded else fit.answers[:, :0]
-    answers_bias = fit.answers_bias * choice.sharpness if gridded else fit.answers_bias[:0]
-    weighed = np.hstack([fit.weights, answers]) * fit.vocabulary.rarity[:-1, None]
-    scale = np.maximum(np.abs(weighed).max(axis=0), 1e-9) / 127
-    means = lesson.weights if signals else lesson.shares
+def _model(fit: _Fit, sharpness: float, vocabulary: _Vocabulary, lesson: _Lesson) -> Model:
+    columns = np.hstack([fit.weights, fit.answers * sharpness]) * vocabulary.rarity[:-1, None]
+    scale = np.maximum(np.abs(columns).max(axis=0), 1e-9) / 127
+    labels = lesson.weights if lesson.weights.shape[1] else lesson.shares
     return Model(
-        hashes=fit.vocabulary.hashes,
-        rarity=fit.vocabulary.rarity.astype(np.float32),
-        evidence=np.rint(weighed / scale).astype(np.int8),
+        hashes=vocabulary.hashes,
+        rarity=vocabulary.rarity.astype(np.float32),
+        evidence=np.rint(columns / scale).astype(np.int8),
         scale=scale.astype(np.float32),
-        bias=np.hstack([fit.weights_bias, answers_bias]).astype(np.float32),
-        patterns=patterns,
-        cost=(_cost(patterns) if signals else np.zeros((0, 0))).astype(np.float32),
-        pull=np.array([choice.pull], dtype=np.float32),
-        prior=np.average(means, axis=0, weights=lesson.counts).astype(np.float32),
-        shares=_shares(fit.vocabulary, lesson.queries),
+        bias=np.hstack([fit.weights_bias, fit.answers_bias * sharpness]).astype(np.float32),
+        patterns=lesson.patterns.round(9),
+        cost=(_cost(lesson.patterns) if lesson.patterns.size else np.zeros((0, 0))).astype(np.float32),
+        pull=np.array([_PULL], dtype=np.float32),
+        prior=np.average(labels, axis=0, weights=lesson.counts).astype(np.float32),
+        shares=np.quantile(vocabulary.familiar, np.linspace(0, 1, _LEVELS)).astype(np.float32),
     )
-
-
-def _shares(vocabulary: _Vocabulary, queries: Sequence[str]) -> np.ndarray:
-    """Return quantiles of the share that would be known of each query, had it not been in the training data."""
-    hashes = [extract(query).hashes for query in queries]
-    found, spread = np.unique(np.concatenate([np.unique(some) for some in hashes]), return_counts=True)
-    shares = []
-    for some in hashes:
-        places = np.searchsorted(vocabulary.hashes, some)
-        np.minimum(places, len(vocabulary.hashes) - 1, out=places)
-        others = spread[np.searchsorted(found, some)] - 1
-        known = (vocabulary.hashes[places] == some) & (others >= _FEWEST_QUERIES)
-        masses = np.where(known, vocabulary.rarity[places], vocabulary.rarity[-1]) ** 2
-        shares.append(masses[known].sum() / masses.sum() if len(masses) else 0.0)
-    return np.quantile(shares, np.linspace(0, 1, _LEVELS)).astype(np.float32)
