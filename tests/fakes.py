@@ -1,0 +1,140 @@
+"""AWS in memory, as far as the domain uses it: no sockets, and real ClientErrors."""
+
+import copy
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from tests.builders import client_error
+
+Item = dict[str, Any]
+
+
+class FakeTable:
+    """The run table: the conditions and updates that RunTable writes, and its index."""
+
+    name = "runs"
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.fail_next: Exception | None = None
+        self.meta = SimpleNamespace(client=SimpleNamespace(transact_write_items=self._transact))
+
+    def get_item(self, Key: Item, ConsistentRead: bool) -> Item:  # noqa: N803 (boto3's own names)
+        self._maybe_fail()
+        assert ConsistentRead, "the run table is the truth: it is read consistently"
+        return {"Item": copy.deepcopy(self.items[Key["id"]])} if Key["id"] in self.items else {}
+
+    def put_item(self, **request: Any) -> None:
+        self._maybe_fail()
+        self._check(request["Item"]["id"], request)
+        self.items[request["Item"]["id"]] = copy.deepcopy(request["Item"])
+
+    def update_item(self, **request: Any) -> None:
+        self._maybe_fail()
+        self._check(request["Key"]["id"], request)
+        names, values = request["ExpressionAttributeNames"], request["ExpressionAttributeValues"]
+        item = self.items[request["Key"]["id"]]
+        sets, _, removes = request["UpdateExpression"].partition("REMOVE")
+        for name, value in re.findall(r"(#\w+) = (:\w+)", sets):
+            item[names[name]] = copy.deepcopy(values[value])
+        for name in re.findall(r"#\w+", removes):
+            item.pop(names[name], None)
+
+    def query(self, IndexName: str, **_: Any) -> Item:  # noqa: N803
+        assert IndexName == "active-runs"
+        active = [item for item in self.items.values() if item.get("active") == "active"]
+        return {"Items": copy.deepcopy(sorted(active, key=lambda item: item["updated_at"]))}
+
+    def _transact(self, TransactItems: list[Item]) -> None:  # noqa: N803
+        self._maybe_fail()
+        before = copy.deepcopy(self.items)
+        try:
+            for item in TransactItems:
+                if "Update" in item:
+                    self.update_item(**item["Update"])
+                else:
+                    self.put_item(**item["Put"])
+        except Exception as error:
+            self.items = before
+            raise client_error("TransactionCanceledException", operation="TransactWriteItems") from error
+
+    def _check(self, identifier: str, request: Item) -> None:
+        item, condition = self.items.get(identifier), request["ConditionExpression"]
+        values = request.get("ExpressionAttributeValues", {})
+        holds = {
+            "attribute_not_exists(id)": lambda: item is None,
+            "#state = :from": lambda: item is not None and item["state"] == values[":from"],
+            "run_id = :replaces": lambda: item is not None and item["run_id"] == values[":replaces"],
+        }[condition]
+        if not holds():
+            raise client_error("ConditionalCheckFailedException")
+
+    def _maybe_fail(self) -> None:
+        error, self.fail_next = self.fail_next, None
+        if error is not None:
+            raise error
+
+
+class FakeEvents:
+    """An EventBridge client that keeps what is put; `refuses` lets it take nothing."""
+
+    def __init__(self) -> None:
+        self.entries: list[Item] = []
+        self.refuses = False
+
+    def put_events(self, Entries: list[Item]) -> Item:  # noqa: N803
+        if self.refuses:
+            return {"FailedEntryCount": len(Entries), "Entries": [{"ErrorCode": "InternalFailure"}]}
+        self.entries += Entries
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
+
+    @property
+    def names(self) -> list[str]:
+        """The kinds of the events, in order."""
+        return [entry["DetailType"] for entry in self.entries]
+
+
+class FakeS3:
+    """An S3 client over a dictionary by key; lists come in pages of two."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.versions: list[tuple[str, datetime]] = []
+        self.content_types: dict[str, str] = {}
+        self.fail_next: Exception | None = None
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:  # noqa: N803
+        self.objects[Key], self.content_types[Key] = Body, ContentType
+        self.versions.append((Key, datetime.now(UTC)))
+
+    def get_object(self, Bucket: str, Key: str, VersionId: str = "") -> Item:  # noqa: N803
+        error, self.fail_next = self.fail_next, None
+        if error is not None:
+            raise error
+        if Key not in self.objects:
+            raise client_error("NoSuchVersion" if VersionId else "NoSuchKey", status=404)
+        body = io.BytesIO(self.objects[Key])
+        chunks = lambda size: iter(lambda: body.read(size), b"")  # noqa: E731
+        return {"Body": SimpleNamespace(read=body.read, iter_chunks=chunks)}
+
+    def get_paginator(self, operation: str) -> Any:
+        return SimpleNamespace(paginate=lambda Bucket, Prefix: self._pages(operation, Prefix))  # noqa: N803
+
+    def _pages(self, operation: str, prefix: str) -> Iterator[Item]:
+        if operation == "list_objects_v2":
+            found = [{"Key": key} for key in self.objects if key.startswith(prefix)]
+            name = "Contents"
+        else:
+            found = [
+                {"Key": key, "LastModified": at, "VersionId": f"v{place}", "ETag": '"e"', "Size": 1}
+                for place, (key, at) in enumerate(self.versions)
+                if key.startswith(prefix)
+            ]
+            name = "Versions"
+        for start in range(0, len(found), 2):
+            yield {name: found[start : start + 2]}
+        yield {}  # a page without any entry lacks the key

@@ -1,0 +1,81 @@
+"""The data bucket: keys, content types, what is missing and what fails."""
+
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+
+from signalbox.store import RunStore, predictions_of
+from tests.builders import BUCKET, client_error, dataset_object
+from tests.fakes import FakeS3
+
+
+@pytest.fixture
+def s3() -> FakeS3:
+    return FakeS3()
+
+
+@pytest.fixture
+def store(s3: FakeS3) -> RunStore:
+    return RunStore(s3, BUCKET)
+
+
+def test_all_of_a_run_lies_under_its_prefix(s3: FakeS3, store: RunStore) -> None:
+    store.put("clip-1", predictions_of("embedded"), "{}\n")
+    store.put("clip-1", "report.html", "<p>")
+    assert set(s3.objects) == {"runs/clip-1/predictions/embedded.jsonl", "runs/clip-1/report.html"}
+    assert s3.content_types["runs/clip-1/report.html"] == "text/html; charset=utf-8"
+    assert store.uri("clip-1", "judge/") == f"s3://{BUCKET}/runs/clip-1/judge/"
+
+
+def test_what_was_put_is_got_and_what_was_not_is_none(store: RunStore) -> None:
+    store.put("clip-1", "metrics.json", "ü")
+    assert store.get("clip-1", "metrics.json") == "ü".encode()
+    assert store.get("clip-2", "metrics.json") is None
+    assert store.task_spec("clip") is store.task_golden("clip") is None
+    assert store.dataset(dataset_object()) is None
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "SlowDown", "InternalError"])
+def test_an_error_that_is_not_absence_is_raised(s3: FakeS3, store: RunStore, code: str) -> None:
+    for read in (lambda: store.get("clip-1", "x"), lambda: store.dataset(dataset_object())):
+        s3.fail_next = client_error(code)
+        with pytest.raises(ClientError, match=code):
+            read()
+
+
+def test_a_dataset_comes_in_pieces(s3: FakeS3, store: RunStore) -> None:
+    content = b"x" * (2 * 2**20 + 5)
+    s3.objects[dataset_object().key] = content
+    pieces = list(store.dataset(dataset_object()))
+    assert [len(piece) for piece in pieces] == [2**20, 2**20, 5]
+
+
+def test_the_judges_results_are_found_by_their_ending_wherever_they_lie(store: RunStore) -> None:
+    for name in (
+        "a/models/m/1_output.jsonl",
+        "b_output.jsonl",
+        "dataset.jsonl",
+        "amazon-bedrock-evaluations-permission-check",
+    ):
+        store.put("clip-1", f"judge/{name}", name)
+    store.put("clip-12", "judge/c_output.jsonl", "another run's")
+    assert store.judge_outputs("clip-1") == [b"a/models/m/1_output.jsonl", b"b_output.jsonl"]
+
+
+def test_uploads_of_a_span_of_time_are_found_by_version(s3: FakeS3, store: RunStore) -> None:
+    for key in (
+        "datasets/a/1.jsonl",
+        "datasets/a/2.jsonl",
+        "datasets/a/",
+        "tasks/a/task.yaml",
+        "datasets/a/3.jsonl",
+    ):
+        s3.put_object(BUCKET, key, b"", "")
+    at = s3.versions[0][1]
+    s3.versions[1] = (s3.versions[1][0], at - timedelta(hours=2))
+    found = list(store.dropped_between(at - timedelta(hours=1), at + timedelta(hours=1)))
+    assert [(dataset.key, dataset.version_id, dataset.etag) for dataset in found] == [
+        ("datasets/a/1.jsonl", "v0", "e"),
+        ("datasets/a/3.jsonl", "v4", "e"),
+    ]
