@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.client import App
-from signalbox.run import Run, State
+from signalbox.run import Moment, Run, State
 
 POLL_SECONDS = 0.25
 
@@ -47,7 +47,7 @@ def follow(app: App, run_id: str, pause: Callable[[float], None] = time.sleep) -
         run = app.runs.load(run_id)
         if run is not None:
             for moment in run.history[told:]:
-                yield Update("state", moment.at, moment.note, moment.state, run)
+                yield transition(run, moment)
             told = len(run.history)
             if run.waiting and run.waiting != waiting:
                 yield Update("waiting", datetime.now(UTC), run.waiting, run.state, run)
@@ -60,6 +60,12 @@ def follow(app: App, run_id: str, pause: Callable[[float], None] = time.sleep) -
                     yield Update("job", datetime.now(UTC), phase, run.state, run)
                 job = phase or job
         pause(POLL_SECONDS)
+
+
+def transition(run: Run, moment: Moment) -> Update:
+    """Tell of one entry of a run's history, and of the event that it was published by."""
+    text = f"{moment.event}: {moment.note}" if moment.event else moment.note
+    return Update("state", moment.at, text, moment.state, run)
 
 
 def _job_phase(app: App, job_arn: str) -> str:

@@ -7,7 +7,7 @@ from local import render
 from local.client import App
 from local.commands.drop import conclude
 from local.commands.options import UsageError, add_output, add_ports, app_of, command, print_json
-from local.progress import Update, as_json
+from local.progress import as_json, transition
 from signalbox.run import Run
 
 
@@ -45,8 +45,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     console.print(f"{found.id}: [bold]{found.state}[/bold]", found.waiting)
     for moment in found.history:
-        update = Update("state", moment.at, moment.note, moment.state, found)
-        console.print(render.update_line(update, found.created_at))
+        console.print(render.update_line(transition(found, moment), found.created_at))
     if found.state.ended:
         conclude(app, found, console)
     return 0

@@ -96,11 +96,12 @@ class PermanentFailure(Exception):
 
 
 class Moment(BaseModel):
-    """One entry of a run's history."""
+    """One entry of a run's history: the state it came to, what there is to say, the event that was published."""
 
     state: State
     at: datetime
     note: str = ""
+    event: str = ""
 
 
 class Run(BaseModel):
@@ -297,7 +298,7 @@ class RunTable:
         if to not in TRANSITIONS.get(run.state, frozenset()):
             raise ValueError(f"{run.id}: no transition leads from {run.state} to {to}")
         now = _now()
-        moment = Moment(state=to, at=now, note=note)
+        moment = Moment(state=to, at=now, note=note, event=event or "")
         moved = run.model_copy(
             update={"reason": ""}  # why it had stalled in the state that it leaves
             | changes
