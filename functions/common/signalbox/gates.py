@@ -7,6 +7,9 @@ from pydantic import BaseModel
 
 from signalbox.task import Task
 
+_EQUAL = 1e-9
+"""Slack for numbers that equal their limit: 0.05 - 0.04 is a hair more than 0.01 to a computer."""
+
 
 class Gate(BaseModel):
     """One gate's verdict.
@@ -33,7 +36,7 @@ class Gate(BaseModel):
         """Compare a value with its limit; a value that is missing does not pass."""
         if value is None:
             return cls(name=name, value=None, limit=limit, at_least=at_least, passed=False, reason=missing)
-        passed = value >= limit if at_least else value <= limit
+        passed = value >= limit - _EQUAL if at_least else value <= limit + _EQUAL
         wanted = "at least" if at_least else "at most"
         reason = f"{value:.4g}, {wanted} {limit:.4g} {'reached' if passed else 'is required'}"
         return cls(name=name, value=value, limit=limit, at_least=at_least, passed=passed, reason=reason)

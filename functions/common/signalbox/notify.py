@@ -5,7 +5,7 @@ from typing import Any
 from signalbox.events import Event, PipelineEvent
 
 _SUBJECT_LENGTH = 100
-"""SNS takes subjects of less than 100 characters, ASCII only (SNS API reference, Publish)."""
+"""SNS takes subjects of less than 100 characters, ASCII only, on one line (SNS API reference, Publish)."""
 
 
 def message_of(event: PipelineEvent, bucket: str) -> tuple[str, str]:
@@ -18,7 +18,7 @@ def message_of(event: PipelineEvent, bucket: str) -> tuple[str, str]:
     """
     run, summary = event.detail, event.detail.summary
     headline, paragraphs = _WRITERS[Event(event.detail_type)](summary)
-    subject = f"[{run.task}] {headline}".encode("ascii", "replace").decode()
+    subject = " ".join(f"[{run.task}] {headline}".split()).encode("ascii", "replace").decode()
     folder = f"s3://{bucket}/runs/{run.run_id}/"
     where = [f"Run: {run.run_id}", f"Everything about it: {folder}", f"When: {run.at:%Y-%m-%d %H:%M} UTC"]
     return subject[: _SUBJECT_LENGTH - 1], "\n\n".join([headline + ".", *paragraphs, "\n".join(where)]) + "\n"
