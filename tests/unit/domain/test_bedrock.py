@@ -1,0 +1,113 @@
+"""The adapter to Bedrock: nothing is made twice, and each error is told for what it is."""
+
+import pytest
+from botocore.exceptions import ClientError
+
+from signalbox.bedrock import Bedrock, Busy
+from signalbox.run import PermanentFailure
+from signalbox.task import Customization
+from tests.builders import PROMPT, QUERIES, truth
+from tests.scripted_bedrock import ScriptedBedrock
+
+CUSTOMIZATION = Customization(teacher="us.amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k")
+
+
+@pytest.fixture
+def script() -> ScriptedBedrock:
+    return ScriptedBedrock()
+
+
+@pytest.fixture
+def bedrock(script: ScriptedBedrock) -> Bedrock:
+    return Bedrock(script, script)
+
+
+def start(bedrock: Bedrock, name: str = "clip-1", kms_key_arn: str = "", **changes: object) -> str:
+    return bedrock.start_customization(
+        name,
+        CUSTOMIZATION.model_copy(update=changes),
+        role_arn="arn:aws:iam::123456789012:role/r",
+        training="s3://bucket/train.jsonl",
+        output="s3://bucket/customization/",
+        kms_key_arn=kms_key_arn,
+    )
+
+
+def test_a_job_that_was_started_is_found_and_not_started_again(
+    bedrock: Bedrock, script: ScriptedBedrock
+) -> None:
+    assert start(bedrock) == start(bedrock)
+    assert script.calls["CreateModelCustomizationJob"] == 1
+
+
+def test_a_key_and_hyperparameters_are_sent_only_where_there_are_some(
+    bedrock: Bedrock, script: ScriptedBedrock
+) -> None:
+    start(bedrock, "plain")
+    start(
+        bedrock,
+        "more",
+        kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/k",
+        hyperparameters={"epochCount": "2"},
+    )
+    assert not {"customModelKmsKeyId", "hyperParameters"} & set(script.jobs["plain"]["request"])
+    assert script.jobs["more"]["request"]["hyperParameters"] == {"epochCount": "2"}
+    assert script.jobs["more"]["request"]["customModelKmsKeyId"].endswith("key/k")
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        ("ThrottlingException", Busy),
+        ("ServiceQuotaExceededException", Busy),
+        ("ValidationException", PermanentFailure),
+        ("AccessDeniedException", PermanentFailure),
+        ("InternalServerException", ClientError),
+    ],
+)
+def test_a_refusal_that_passes_is_told_from_one_that_stands(
+    bedrock: Bedrock, script: ScriptedBedrock, code: str, raised: type[Exception]
+) -> None:
+    script.refuse("CreateModelCustomizationJob", code, "because")
+    with pytest.raises(raised, match="because"):
+        start(bedrock)
+
+
+def test_what_is_not_there_is_none(bedrock: Bedrock) -> None:
+    assert bedrock.customization_job("none") is None
+    assert bedrock.deployment("none") is None
+    assert bedrock.foundation_model("vendor.unknown-v1:0") is None
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "TooManyRequestsException"])
+def test_a_throttled_look_up_is_busy_and_not_absence(
+    bedrock: Bedrock, script: ScriptedBedrock, code: str
+) -> None:
+    script.refuse("GetModelCustomizationJob", code)
+    with pytest.raises(Busy):
+        bedrock.customization_job("clip-1")
+
+
+def test_a_look_up_that_fails_otherwise_is_raised(bedrock: Bedrock, script: ScriptedBedrock) -> None:
+    script.refuse("GetCustomModelDeployment", "InternalServerException")
+    with pytest.raises(ClientError):
+        bedrock.deployment("clip-1")
+
+
+def test_a_foundation_model_is_described(bedrock: Bedrock) -> None:
+    model = bedrock.foundation_model("amazon.nova-pro-v1:0")
+    assert (model.legacy, model.end_of_life, model.customizations) == (False, None, {"DISTILLATION"})
+
+
+def test_a_model_is_asked_with_prompt_and_query_and_measured(
+    bedrock: Bedrock, script: ScriptedBedrock
+) -> None:
+    reply = bedrock.ask("m", PROMPT, QUERIES[0], 200)
+    assert script.asked == [("m", PROMPT, QUERIES[0])]
+    assert (reply.text, reply.input_tokens, reply.output_tokens, reply.stop_reason) == (
+        truth(QUERIES[0]),
+        20,
+        10,
+        "end_turn",
+    )
+    assert reply.latency_ms > 0

@@ -1,0 +1,97 @@
+"""Which models Bedrock distils: told before any money is spent."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from signalbox.models import FoundationModel, check_distillation, foundation_id
+from signalbox.run import PermanentFailure
+from signalbox.task import Customization
+
+SOUND = FoundationModel(legacy=False, end_of_life=None, customizations=frozenset({"DISTILLATION"}))
+
+
+@dataclass
+class Catalogue:
+    """Foundation models in memory: every one is there and sound but those named."""
+
+    region: str = "us-east-1"
+    others: dict[str, FoundationModel | None] = field(default_factory=dict)
+
+    def foundation_model(self, model_id: str) -> FoundationModel | None:
+        return self.others.get(model_id, SOUND)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "foundation"),
+    [
+        ("amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+        ("us.amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+        ("us-gov.amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+        ("global.anthropic.claude-x-v1:0", "anthropic.claude-x-v1:0"),
+        ("amazon.nova-micro-v1:0:128k", "amazon.nova-micro-v1:0"),
+        ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-micro-v1:0:128k", "amazon.nova-micro-v1:0"),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/us.amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"),
+        ("local.teacher", "local.teacher"),
+    ],
+)
+def test_profiles_variants_and_arns_are_traced_to_the_foundation_model(
+    model_id: str, foundation: str
+) -> None:
+    assert foundation_id(model_id) == foundation
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "region"),
+    [
+        ("us.amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0:128k", "us-east-1"),
+        ("amazon.nova-pro-v1:0", "amazon.nova-lite-v1:0:300k", "us-east-1"),
+        ("meta.llama3-1-405b-instruct-v1:0", "meta.llama3-1-8b-instruct-v1:0:128k", "us-west-2"),
+        ("local.teacher", "local.student", "us-east-1"),
+        ("vendor.new-teacher-v1:0", "vendor.new-student-v1:0", "eu-west-1"),
+    ],
+)
+def test_a_pair_that_bedrock_distils_or_that_is_newer_than_the_table_passes(
+    teacher: str, student: str, region: str
+) -> None:
+    check_distillation(Customization(teacher=teacher, student=student), Catalogue(region))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "region", "reason", "remedy"),
+    [
+        ("amazon.nova-premier-v1:0", "amazon.nova-micro-v1:0", "us-east-1", "end of life on 2026-09-14", "nova-pro"),
+        ("amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0", "us-east-1", "does not distil", "amazon.nova-pro-v1:0"),
+        ("amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0", "us-east-1", "does not distil", "teachers for this student"),
+        ("amazon.nova-pro-v1:0", "meta.llama3-1-8b-instruct-v1:0", "us-west-2", "does not distil", "meta.llama"),
+        ("amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0", "us-west-2", "only in us-east-1", "us-east-1"),
+        ("meta.llama3-3-70b-instruct-v1:0", "meta.llama3-2-1b-instruct-v1:0", "us-east-1", "only in us-west-2", "west"),
+    ],
+)  # fmt: skip
+def test_any_other_is_refused_with_what_to_change(
+    teacher: str, student: str, region: str, reason: str, remedy: str
+) -> None:
+    with pytest.raises(PermanentFailure, match=reason) as refused:
+        check_distillation(Customization(teacher=teacher, student=student), Catalogue(region))
+    assert remedy in refused.value.failure.remedy
+
+
+def test_the_variant_of_a_student_may_be_known_by_its_plain_id_only() -> None:
+    catalogue = Catalogue(others={"amazon.nova-micro-v1:0:128k": None})
+    check_distillation(
+        Customization(teacher="amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k"), catalogue
+    )
+
+
+@pytest.mark.parametrize(("days", "refused"), [(-1, True), (0, True), (1, False)])
+def test_a_model_is_refused_from_the_day_of_its_end_of_life(days: int, refused: bool) -> None:
+    end = datetime.now(UTC) + timedelta(days=days)
+    aged = FoundationModel(legacy=False, end_of_life=end, customizations=frozenset({"DISTILLATION"}))
+    wanted = Customization(teacher="local.teacher", student="local.student")
+    catalogue = Catalogue(others={"local.teacher": aged})
+    if not refused:
+        check_distillation(wanted, catalogue)
+        return
+    with pytest.raises(PermanentFailure, match=r"local.teacher reached its end of life"):
+        check_distillation(wanted, catalogue)

@@ -1,0 +1,118 @@
+"""The numbers by which candidates are compared."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.answer import Answer
+from signalbox.scoring import Prediction, rubric, score
+from signalbox.task import Labels, Weights
+from tests.builders import SIGNALS, weights_text
+
+WEIGHTS = Weights(signals=SIGNALS)
+LABELS = Labels(labels=("watch", "listen", "read"))
+
+hundredths = (
+    st.lists(st.integers(0, 100), min_size=2, max_size=2)
+    .map(sorted)
+    .map(lambda cuts: (cuts[0] / 100, (cuts[1] - cuts[0]) / 100, (100 - cuts[1]) / 100))
+)
+
+
+def weights(*values: float) -> Answer:
+    return Answer(weights=dict(zip(SIGNALS, values, strict=True)))
+
+
+def predictions(*texts: str, reference: str = weights_text(0.8, 0.1, 0.1)) -> list[Prediction]:
+    return [Prediction(query="q", reference=reference, text=text, latency_ms=1) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("answer", "grade"),
+    [
+        (weights(0.8, 0.1, 0.1), 5),
+        (weights(0.75, 0.15, 0.1), 5),
+        (weights(0.74, 0.16, 0.1), 4),
+        (weights(0.7, 0.2, 0.1), 4),
+        (weights(0.69, 0.21, 0.1), 3),
+        (weights(0.58, 0.32, 0.1), 3),  # mean error 0.1467
+        (weights(0.57, 0.33, 0.1), 2),  # mean error 0.1533
+        (weights(0.35, 0.55, 0.1), 2),  # mean error 0.3
+        (weights(0.34, 0.56, 0.1), 1),
+        (None, 1),
+    ],
+)
+def test_the_rubric_grades_as_published(answer: Answer | None, grade: int) -> None:
+    assert rubric(weights(0.8, 0.1, 0.1), answer) == grade
+
+
+def test_a_small_error_on_the_wrong_side_of_a_tie_break_is_graded_two() -> None:
+    assert rubric(weights(0.5, 0.4, 0.1), weights(0.38, 0.52, 0.1)) == 2
+
+
+@given(hundredths, hundredths)
+def test_the_rubric_is_symmetric_and_full_marks_are_for_what_is_close(one: tuple, other: tuple) -> None:
+    grade = rubric(weights(*one), weights(*other))
+    assert grade == rubric(weights(*other), weights(*one))
+    worst = max(abs(round(a * 100) - round(b * 100)) for a, b in zip(one, other, strict=True))
+    assert (grade == 5) == (worst <= 5)
+    assert (grade >= 4) == (worst <= 10)
+
+
+def test_weights_are_measured_over_all_queries_and_errors_over_usable_answers() -> None:
+    said = predictions(
+        weights_text(0.8, 0.1, 0.1),
+        weights_text(0.7, 0.2, 0.1),
+        weights_text(0.1, 0.8, 0.1),
+        "Sure, pictures!",
+    )
+    measured = score(said, WEIGHTS)
+    assert measured["valid_share"] == 0.75
+    assert measured["mae"] == pytest.approx((0 + 0.2 / 3 + 1.4 / 3) / 3)
+    assert (measured["within_005"], measured["within_010"], measured["dominant_share"]) == (0.25, 0.5, 0.5)
+    assert measured["rubric"] == pytest.approx((5 + 4 + 1 + 1) / 4)
+
+
+def test_without_one_usable_answer_there_is_no_error_to_measure() -> None:
+    measured = score(predictions("no", "never"), WEIGHTS)
+    assert measured["mae"] is None
+    assert (measured["valid_share"], measured["dominant_share"], measured["rubric"]) == (0, 0, 1)
+
+
+def test_a_tie_in_the_reference_agrees_with_either_signal() -> None:
+    said = predictions(
+        weights_text(0.6, 0.3, 0.1), weights_text(0.3, 0.6, 0.1), reference=weights_text(0.45, 0.45, 0.1)
+    )
+    assert score(said, WEIGHTS)["dominant_share"] == 1
+
+
+def test_labels_are_measured_by_accuracy_and_macro_f1() -> None:
+    pairs = [
+        ("watch", "watch"),
+        ("watch", "watch"),
+        ("watch", "read"),
+        ("read", "read"),
+        ("listen", "no label"),
+    ]
+    said = [Prediction(query="q", reference=wanted, text=given, latency_ms=1) for wanted, given in pairs]
+    measured = score(said, LABELS)
+    assert measured["accuracy"] == 0.6
+    assert measured["macro_f1"] == pytest.approx((4 / 5 + 2 / 3 + 0) / 3)
+    assert measured["valid_share"] == 0.8
+
+
+def test_latency_and_tokens_are_of_the_answers_that_came() -> None:
+    said = [
+        Prediction(query="q", reference="read", text="read", latency_ms=ms, input_tokens=20, output_tokens=3)
+        for ms in range(1, 21)
+    ]
+    said.append(Prediction(query="q", reference="read", error="ThrottlingException"))
+    measured = score(said, LABELS)
+    assert measured["latency_ms"] == {"mean": 10.5, "p50": 10, "p95": 19}
+    assert measured["tokens"] == {"input": 400, "output": 60}
+    assert measured["errors"] == {"ThrottlingException": 1}
+
+
+def test_a_candidate_that_never_answered_has_no_latency() -> None:
+    measured = score([Prediction(query="q", reference="read", error="x")], LABELS)
+    assert measured["latency_ms"] == {"mean": None, "p50": None, "p95": None}

@@ -1,0 +1,147 @@
+"""watch leaves steps at work alone, and heals what is overdue."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from signalbox.bedrock import Bedrock
+from signalbox.events import EventBus
+from signalbox.pipeline import Pipeline
+from signalbox.run import Moment, Run, RunTable, State
+from signalbox.store import RunStore
+from signalbox.watch import watch
+from tests.builders import BUCKET, dataset_object
+from tests.fakes import FakeEvents, FakeS3, FakeTable
+from tests.scripted_bedrock import ScriptedBedrock
+
+FIVE_MINUTES = timedelta(minutes=5)
+
+
+class World:
+    """A pipeline in memory, and one run that has been in its state for some time."""
+
+    def __init__(self) -> None:
+        self.table, self.events, self.s3 = FakeTable(), FakeEvents(), FakeS3()
+        bedrock = Bedrock(ScriptedBedrock(), ScriptedBedrock())
+        self.runs = RunTable(self.table)
+        self.pipeline = Pipeline(self.runs, RunStore(self.s3, BUCKET), EventBus(self.events, "bus"), bedrock)
+
+    def run(self, state: State, *, hours: float = 0, **attributes: Any) -> Run:
+        """Put a run that came into its state, and was last heard of, so many hours ago."""
+        run = self.runs.receive(dataset_object())
+        then = run.created_at - timedelta(hours=hours)
+        history = [Moment(state=state, at=then)]
+        run = run.model_copy(update={"state": state, "history": history, "updated_at": then, **attributes})
+        self.table.items[run.id] |= run.model_dump(mode="json", exclude_none=True)
+        return run
+
+    def watch(self) -> int:
+        """Let the clock call watch once."""
+        return watch(self.pipeline, FIVE_MINUTES)
+
+    @property
+    def only(self) -> Run:
+        """The one run there is."""
+        (identifier,) = self.table.items
+        return self.runs.load(identifier)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+ENDED = [state for state in State if state.ended]
+UNDER_WAY = [state for state in State if not state.ended]
+
+
+@pytest.mark.parametrize("state", UNDER_WAY)
+def test_a_run_that_has_not_moved_for_five_minutes_is_nudged(world: World, state: State) -> None:
+    world.run(state, hours=0.1)
+    assert world.watch() == 1
+    assert world.events.names == ["RunNudged"]
+    assert f'"state": "{state}"' in world.events.entries[0]["Detail"]
+
+
+@pytest.mark.parametrize("state", [state for state in UNDER_WAY if state is not State.DEPLOYING])
+def test_a_run_that_was_heard_of_lately_is_left_alone(world: World, state: State) -> None:
+    world.run(state, hours=0.05)
+    assert world.watch() == 0
+    assert world.events.names == []
+
+
+def test_a_deployment_is_looked_at_every_time_since_it_announces_nothing(world: World) -> None:
+    world.run(State.DEPLOYING)
+    assert world.watch() == 1
+
+
+@pytest.mark.parametrize("state", ENDED)
+def test_an_ended_run_that_owes_its_event_publishes_it_and_leaves_the_line(
+    world: World, state: State
+) -> None:
+    world.run(state, hours=1, outbox="RunFailed")
+    assert world.watch() == 0
+    assert world.events.names == ["RunFailed"]
+    assert list(world.runs.active()) == []
+    assert world.watch() == 0
+    assert world.events.names == ["RunFailed"]
+
+
+def test_an_owed_event_is_published_before_the_nudge(world: World) -> None:
+    world.run(State.ACCEPTED, hours=0.1, outbox="DatasetAccepted")
+    world.watch()
+    assert world.events.names == ["DatasetAccepted", "RunNudged"]
+    assert world.only.outbox is None
+
+
+def test_an_owed_event_that_cannot_be_published_stays_owed(world: World) -> None:
+    world.run(State.HELD, hours=1, outbox="ModelHeld")
+    world.events.refuses = True
+    assert world.watch() == 0
+    assert world.only.outbox == "ModelHeld"
+
+
+@pytest.mark.parametrize(
+    ("state", "hours"),
+    [(State.RECEIVED, 1), (State.DEPLOYING, 1), (State.EVALUATING, 6), (State.TRAINING, 24)],
+)
+def test_a_run_is_stalled_after_its_patience_and_fails_after_twice_of_it(
+    world: World, state: State, hours: float
+) -> None:
+    # Just before
+    world.run(state, hours=hours - 0.02)
+    world.watch()
+    assert not world.only.stalled
+    # Just after: said once
+    world.run(state, hours=hours + 0.02)
+    world.watch()
+    world.watch()
+    assert world.events.names.count("RunStalled") == 1
+    # After twice as long
+    world.run(state, hours=2 * hours + 0.02)
+    world.watch()
+    assert world.only.state is State.FAILED
+    assert world.events.names[-1] == "RunFailed"
+    assert f"in state {state} for " in world.only.reason
+
+
+def test_a_step_that_gives_signs_of_life_is_not_nudged_but_its_patience_ends(world: World) -> None:
+    run = world.run(State.DEPLOYED, hours=0.5)
+    world.runs.touch(run)
+    assert world.watch() == 0
+
+
+@pytest.mark.parametrize(
+    ("ago", "registered"), [(timedelta(minutes=1), 0), (timedelta(minutes=6), 1), (timedelta(hours=25), 0)]
+)
+def test_an_upload_of_the_last_day_that_nobody_announced_becomes_a_run(
+    world: World, ago: timedelta, registered: int
+) -> None:
+    key = "datasets/clip-search/drop.jsonl"
+    world.s3.put_object(BUCKET, key, b"", "")
+    world.s3.versions = [(key, world.s3.versions[0][1] - ago)]
+    world.watch()
+    world.watch()
+    assert len(world.table.items) == registered
+    assert world.events.names == ["RunNudged"] * registered
