@@ -136,7 +136,7 @@ def test_a_rejection_lists_line_field_and_reason():
     findings = {
         "reasons": ["3 of 4 lines cannot be used"],
         "problems": [{"line": 2, "field": "messages[1]", "reason": "weights sum to 1.2"}],
-        "counts": {"invalid": 30},
+        "counts": {"invalid": 60},
     }
 
     shown = "\n".join(printed(line) for line in render.rejection(findings))
