@@ -63,23 +63,25 @@ def extract(query: str) -> Features:
 
     # Number of the word that each character lies in; the space before a word belongs to it.
     word_of = np.cumsum(codes == _SPACE) - 1
-    hashes, first, last = [], [], []
+    hashes, first, inside = [], [], []
     for size in CHARACTERS:
         starts = length - size + 1
         if starts < 1:
             break
+        hashes.append((prefix[size:] - prefix[:starts]) * _INVERSES[:starts])
+        first.append(word_of[:starts])
         # A run may begin or end with a space, and so reach from one space to the next, but hold none inside.
-        inside = np.flatnonzero(word_of[:starts] == word_of[size - 2 : length - 1])
-        hashes.append((prefix[inside + size] - prefix[inside]) * _INVERSES[inside])
-        first.append(word_of[inside])
-    last.extend(first)
+        inside.append(word_of[:starts] == word_of[size - 2 : length - 1])
+    kept = np.concatenate(inside)
+    hashes, first = [np.concatenate(hashes)[kept]], [np.concatenate(first)[kept]]
+    last = [first[0]]
     for size in WORDS:
         if size > words:
             break
         begins, ends = spaces[: words - size + 1], spaces[size:] + 1
         hashes.append((prefix[ends] - prefix[begins]) * _INVERSES[begins] + _WORD_SALT)
         first.append(np.arange(words - size + 1))
-        last.append(first[-1] + size - 1)
+        last.append(first[-1] + (size - 1))
     return Features(_mixed(np.concatenate(hashes)), np.concatenate(first), np.concatenate(last))
 
 

@@ -142,9 +142,9 @@ class Student:
         total = mass + (len(places) - len(rows)) * float(model.rarity[-1]) ** 2
         familiarity = int(model.shares.searchsorted(mass / total, side="right")) / len(model.shares)
 
-        evidence = model.evidence[rows]
-        unit = model.scale / math.sqrt(mass)
-        scores = evidence.sum(axis=0, dtype=np.int32) * unit + model.bias
+        evidence = model.evidence.take(rows, axis=0)
+        unit = model.scale / np.float32(math.sqrt(mass))
+        scores = evidence.sum(axis=0, dtype=np.int32).astype(np.float32) * unit + model.bias
         answer, direction = self._weights(scores) if self.kind == "weights" else self._label(scores)
         support = evidence @ (direction * unit)
         reasons = _reasons(text.split(), support, found.first[known], found.last[known])
@@ -160,7 +160,7 @@ class Student:
             direction[weights.argmax()] = 1
             return Answer(weights=self._named(weights)), direction
         costs = model.cost @ _softmax(scores[signals:])
-        costs += model.pull * np.abs(model.patterns - regression).sum(axis=1)
+        costs += np.abs(model.patterns - regression) @ np.full(signals, model.pull[0])
         best = int(costs.argmin())
         weights = model.patterns[best]
         dominant = model.patterns[:, weights.argmax()]
@@ -242,11 +242,13 @@ def _contrast(scores: np.ndarray, best: int, gaps: np.ndarray) -> np.ndarray:
     The softmax among rivals alone tells them apart even where the answer is as good as certain. Each counts
     as much as what it would change (`gaps`, 0 for what is no rival).
     """
-    rivals = gaps > 0
-    direction = np.zeros_like(scores)
-    if rivals.any():
-        direction[rivals] = -_softmax(scores[rivals]) * gaps[rivals]
-        direction[best] = -direction.sum()
+    rivals = np.where(gaps > 0, scores, -np.inf)
+    strongest = rivals.max()
+    if strongest == -np.inf:
+        return np.zeros_like(scores)
+    odds = np.exp(rivals - strongest)
+    direction = odds * (gaps / -odds.sum())
+    direction[best] = -direction.sum()
     return direction
 
 
