@@ -128,21 +128,27 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("code", ["ThrottlingException", "ServiceQuotaExceededException"])
-@pytest.mark.parametrize("operation", CALLS)
+BUSY = (
+    "ThrottlingException",
+    "ServiceQuotaExceededException",
+    "ThrottlingException",
+    "ServiceQuotaExceededException",
+)
+
+
+@pytest.mark.parametrize(("operation", "code"), zip(CALLS, BUSY, strict=True))
 def test_a_busy_bedrock_lets_the_run_wait_and_watch_brings_it_on(
     cloud: Cloud, operation: str, code: str
 ) -> None:
     # Given that Bedrock throttles an operation, or its quota is used up, twice
     cloud.upload_task(spec())
-    for _ in range(2):
-        cloud.bedrock.refuse(operation, code, "come back later")
+    cloud.bedrock.refuse(operation, code, "come back later", times=2)
     run_id = cloud.drop(labelled())
     # When the run comes to that step
     waited = []
     cloud.settle()
-    for _ in range(9):
-        waited.append((cloud.run(run_id).state, bool(cloud.run(run_id).waiting)))
+    while not (run := cloud.run(run_id)).state.ended and len(waited) < 9:
+        waited.append((run.state, bool(run.waiting)))
         cloud.minute()
     # Then it waits there, saying for what, and in the end goes live with one of each
     assert (CALLS[operation], True) in waited

@@ -123,7 +123,7 @@ def test_an_event_that_could_not_be_published_is_published_by_watch(cloud: Cloud
     assert "Model promoted" in cloud.mails()[-1][0]
 
 
-@pytest.mark.parametrize("after", range(0, 14, 2))
+@pytest.mark.parametrize("after", range(0, 14, 3))
 def test_a_crash_before_any_write_of_the_table_is_healed(cloud: Cloud, after: int) -> None:
     cloud.upload_task(spec())
     with cloud.failing("dynamodb", "UpdateItem", after=after):
