@@ -163,3 +163,20 @@ def test_the_answer_of_a_labels_task_has_label_and_confidence(world: World) -> N
     body = world.ask().body()
     assert (body["label"], body["confidence"], body["source"]) == ("watch", 0.4, "prior")
     assert "weights" not in body
+
+
+def test_a_question_that_waited_in_vain_for_its_turn_is_not_asked_later(world: World) -> None:
+    # Given eight questions that hang, as many as are asked at a time
+    released = threading.Event()
+    world.publish(spec(serve={"order": ["bedrock", "prior"], "budget_ms": 60}))
+    world.bedrock.says = lambda *_: "late" if released.wait(10) else ""
+    try:
+        for _ in range(8):
+            world.ask()
+        # When a ninth comes, and then the eight are released
+        assert world.ask().passed_over == {"bedrock": "timeout"}
+    finally:
+        released.set()
+    world.router._threads.shutdown(wait=True)
+    # Then Bedrock was never bothered with the ninth, whose answer nobody waits for
+    assert world.bedrock.calls["Converse"] == 8
