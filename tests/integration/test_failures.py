@@ -112,6 +112,21 @@ def test_a_job_that_ends_badly_fails_the_run_with_bedrocks_message(cloud: Cloud,
     assert cloud.bedrock.calls["CreateCustomModelDeployment"] == 0
 
 
+def test_a_deployment_that_bedrock_does_not_find_yet_is_looked_for_again(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    # Once before it is created, as always, and once after
+    cloud.bedrock.refuse(
+        "GetCustomModelDeployment", "ResourceNotFoundException", "no such deployment", times=2
+    )
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.minute()
+    assert cloud.run(run_id).state is State.DEPLOYING
+    cloud.minute(times=3)
+    assert cloud.run(run_id).state is State.PROMOTED
+    assert len(cloud.bedrock.deployments) == 1
+
+
 def test_a_deployment_that_fails_fails_the_run_with_bedrocks_message(cloud: Cloud) -> None:
     cloud.upload_task(spec())
     cloud.bedrock.deployment_ends = ("Failed", "No capacity.")
@@ -261,6 +276,6 @@ def test_what_a_stalled_run_waits_for_is_in_the_mail(cloud: Cloud) -> None:
     )
     run_id = cloud.drop(labelled())
     cloud.settle()
-    cloud.age(run_id, timedelta(hours=1, minutes=30))
+    cloud.age(run_id, timedelta(hours=25))
     cloud.minute()
     assert "waiting: Bedrock: ServiceQuotaExceededException: ten jobs already" in cloud.mails()[0][1]

@@ -53,11 +53,12 @@ def _create_deployment(run: Run, pipeline: Pipeline) -> Run:
 
 def _await_deployment(run: Run, pipeline: Pipeline) -> None:
     deployment = pipeline.bedrock.deployment(run.deployment_arn or run.id)
-    if deployment is None or deployment.status == "Failed":
-        why = deployment.message if deployment else "it is gone"
+    if deployment is None:
+        return  # Bedrock may not find at once what it has just created; should it never, `watch` ends the run
+    if deployment.status == "Failed":
         raise PermanentFailure(
             _STEP,
-            f"the deployment failed: {why or 'Bedrock gives no reason'}",
+            f"the deployment failed: {deployment.message or 'Bedrock gives no reason'}",
             "drop the dataset again to try anew",
         )
     if deployment.status == "Active":

@@ -122,13 +122,9 @@ def scores(outputs: Iterable[bytes], judge: Judge) -> dict[str, Any]:
         reported 0 to 1 instead of the declared 1 to 5, which the documentation leaves open.
     """
     results: list[float | None] = []
-    for output in outputs:
-        for line in output.splitlines():
-            if line.strip():
-                entries = json.loads(line).get("automatedEvaluationResult", {}).get("scores", [])
-                results += [
-                    entry.get("result") for entry in entries if entry.get("metricName") == judge.rubric
-                ]
+    for line in (line for output in outputs for line in output.splitlines() if line.strip()):
+        entries = (json.loads(line).get("automatedEvaluationResult") or {}).get("scores") or []
+        results += [entry.get("result") for entry in entries if entry.get("metricName") == judge.rubric]
     grades = [float(result) for result in results if result is not None]
     # On the declared scale no grade is below 1, on the normalised one none is above it; all ones are read as raw.
     normalised = bool(grades) and min(grades) < _LOWEST and max(grades) <= 1

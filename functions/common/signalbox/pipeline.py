@@ -66,9 +66,12 @@ class Pipeline:
         if run.state is State.TRAINING:
             self.bus.publish(Event.TRAINING_FAILED, run.model_copy(update={"failure": failure}))
         note = f"{failure.step}: {failure.reason}"
-        self.advance(
-            run, State.FAILED, event=Event.RUN_FAILED, note=note, failure=failure, reason=failure.reason
-        )
+        try:
+            self.advance(
+                run, State.FAILED, event=Event.RUN_FAILED, note=note, failure=failure, reason=failure.reason
+            )
+        except Superseded:
+            logger.info("run moved on before it could fail", extra={"run_id": run_id})
 
 
 Step = Callable[[str, Pipeline], None]

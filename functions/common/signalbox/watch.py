@@ -11,8 +11,12 @@ _SWEPT = timedelta(days=1)
 _POLLED = {State.DEPLOYING}
 """What Bedrock never announces: looked at every time, however little time has passed."""
 _PATIENCE = {State.TRAINING: timedelta(hours=24), State.EVALUATING: timedelta(hours=6)}
+_WAITING = timedelta(hours=24)
 _OTHERWISE = timedelta(hours=1)
-"""How long a run may stay in a state before it is called stalled; after as long again it fails."""
+"""How long a run may stay in a state before it is called stalled; after as long again it fails.
+
+A run that waits for a quota waits for other jobs of Bedrock's, which take hours.
+"""
 
 
 def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
@@ -51,7 +55,8 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     pipeline.deliver(run)
     if run.state.ended:
         return False
-    stayed, patience = now - run.history[-1].at, _PATIENCE.get(run.state, _OTHERWISE)
+    stayed = now - run.history[-1].at
+    patience = _WAITING if run.waiting else _PATIENCE.get(run.state, _OTHERWISE)
     if stayed > 2 * patience:
         _end(run, stayed, pipeline)
         return False

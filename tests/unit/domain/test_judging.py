@@ -79,6 +79,7 @@ def test_the_job_has_a_name_that_bedrock_takes() -> None:
         ([], None, 0, 0, "raw"),
         ([output(5, metric="Builtin.Correctness")], None, 0, 0, "raw"),
         ([b'{"inputRecord": {}}\n'], None, 0, 0, "raw"),
+        ([b'{"automatedEvaluationResult": null}\n'], None, 0, 0, "raw"),
     ],
 )
 def test_what_the_judge_says_is_read(outputs: list, mean: float, graded: int, null: int, scale: str) -> None:

@@ -126,6 +126,16 @@ def test_a_run_is_stalled_after_its_patience_and_fails_after_twice_of_it(
     assert f"in state {state} for " in world.only.reason
 
 
+def test_a_run_that_waits_for_a_quota_is_given_a_day(world: World) -> None:
+    world.run(State.ACCEPTED, hours=23, waiting="ten jobs already")
+    world.watch()
+    assert not world.only.stalled
+    world.run(State.ACCEPTED, hours=25, waiting="ten jobs already")
+    world.watch()
+    assert world.only.stalled
+    assert world.only.state is State.ACCEPTED
+
+
 def test_a_step_that_gives_signs_of_life_is_not_nudged_but_its_patience_ends(world: World) -> None:
     run = world.run(State.DEPLOYED, hours=0.5)
     world.runs.touch(run)
