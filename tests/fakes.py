@@ -60,7 +60,9 @@ class FakeTable:
                     self.put_item(**item["Put"])
         except Exception as error:
             self.items = before
-            raise client_error("TransactionCanceledException", operation="TransactWriteItems") from error
+            cancelled = client_error("TransactionCanceledException", operation="TransactWriteItems")
+            cancelled.response["CancellationReasons"] = [{"Code": "ConditionalCheckFailed"}, {"Code": "None"}]
+            raise cancelled from error
 
     def _check(self, identifier: str, request: Item) -> None:
         item, condition = self.items.get(identifier), request["ConditionExpression"]

@@ -11,7 +11,8 @@ from botocore.config import Config
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
 from signalbox.observability import logger, metrics
-from signalbox.run import Failure, Live, PermanentFailure, Run, RunTable, State, Superseded
+from signalbox.live import Live
+from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded
 from signalbox.settings import setting
 from signalbox.store import RunStore
 

@@ -8,7 +8,8 @@ from signalbox.events import Event
 from signalbox.gates import Gate, apply_gates
 from signalbox.pipeline import Pipeline, step
 from signalbox.report import render
-from signalbox.run import Live, Run, State
+from signalbox.live import Live
+from signalbox.run import Run, State
 from signalbox.store import METRICS, REPORT, STUDENT, TASK, VALIDATION
 from signalbox.task import Task
 
@@ -44,12 +45,12 @@ def promote(run: Run, pipeline: Pipeline) -> None:
         run_id=run.id,
         model=measured["model"],
         since=datetime.now(UTC),
-        task=task.model_dump(mode="json", by_alias=True),
+        task=task.model_dump(mode="json", by_alias=True, exclude={"teacher_prompt"}),
         student=pipeline.store.get(run.id, STUDENT) is not None,
         deployment_arn=run.deployment_arn,
         prior=validation["prior"],
         metrics=_headline(measured),
-        previous=replaces.model_dump(mode="json", exclude={"previous"}) if replaces else None,
+        previous=replaces.model_dump(mode="json", include={"run_id", "model", "since"}) if replaces else None,
     )
     pipeline.promote(run, live, replaces, event=Event.MODEL_PROMOTED, summary=summary)
 

@@ -13,12 +13,12 @@ from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
+from signalbox.live import LIVE_PREFIX, Live
 from signalbox.task import NAME_LENGTH, NAME_PATTERN
 
 NO_TASK = "no-task"
 ACTIVE_INDEX = "active-runs"
 _ACTIVE = "active"
-_LIVE = "LIVE#"
 
 
 class State(StrEnum):
@@ -138,37 +138,6 @@ class Run(BaseModel):
     summary: dict[str, Any] = {}
 
 
-class Live(BaseModel):
-    """The live pointer of a task: all that the router needs but the student itself.
-
-    Attributes
-    ----------
-    run_id, model, since :
-        Which run is live, the name of the model that answers first, and since when.
-    task : dict
-        The task spec of that run, with the prompt that its models were trained with.
-    deployment_arn : str | None
-        What Converse is called with; None when the task builds no Bedrock model.
-    prior : dict
-        The mean answer of the training data: weights, or label and confidence.
-    metrics : dict
-        The headline numbers of the model that answers first.
-    previous : dict | None
-        The pointer before this one (without its own previous), for rollback.
-    """
-
-    task_name: str
-    run_id: str
-    model: str
-    since: datetime
-    task: dict[str, Any]
-    student: bool
-    deployment_arn: str | None = None
-    prior: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
-    previous: dict[str, Any] | None = None
-
-
 class Superseded(Exception):
     """Another invocation has already moved the run (or the live pointer) on."""
 
@@ -273,7 +242,7 @@ class RunTable:
         moved, update = self._transition(run, State.PROMOTED, event, note, changes)
         pointer: dict[str, Any] = {
             "TableName": self._table.name,
-            "Item": _item(live) | {"id": _LIVE + live.task_name},
+            "Item": live.item(),
             "ConditionExpression": "attribute_not_exists(id)",
         }
         if replaces is not None:
@@ -286,7 +255,7 @@ class RunTable:
                 TransactItems=[{"Update": {"TableName": self._table.name, **update}}, {"Put": pointer}]
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "TransactionCanceledException":
+            if _outdated(error):
                 raise Superseded(f"{run.id} or the live pointer of {run.task} has moved") from error
             raise
         return moved
@@ -369,8 +338,8 @@ class RunTable:
 
     def live(self, task: str) -> Live | None:
         """Return the live pointer of a task, or None if nothing is live."""
-        item = self._table.get_item(Key={"id": _LIVE + task}, ConsistentRead=True).get("Item")
-        return Live.model_validate(_plain(item)) if item else None
+        item = self._table.get_item(Key={"id": LIVE_PREFIX + task}, ConsistentRead=True).get("Item")
+        return Live.model_validate_json(item["pointer"]) if item else None
 
 
 def _now() -> datetime:
@@ -406,6 +375,12 @@ def _update_expression(changes: dict[str, Any], condition: str, values: dict[str
         "ExpressionAttributeNames": {f"#{name}": name for name in {*changes, "state"}},
         "ExpressionAttributeValues": values | {f":{name}": changes[name] for name in sets},
     }
+
+
+def _outdated(error: ClientError) -> bool:
+    """Tell a transaction that lost a race from one that is refused for another reason, an item's size say."""
+    reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", ())}
+    return bool(reasons & {"ConditionalCheckFailed", "TransactionConflict"})
 
 
 def _condition_failed(error: ClientError) -> bool:

@@ -88,11 +88,29 @@ class Judge(_Section):
     rubric: Literal["OverallQuality"] = "OverallQuality"
 
 
+class Unsure(_Section):
+    """When the embedded student's answer is not good enough if a language model can be asked instead.
+
+    `familiarity` is the share of ordinary queries that look at least as strange as this one; `confidence` is
+    the probability of the label, for tasks with labels.
+    """
+
+    familiarity: Share = 0.02
+    confidence: Share = 0.0
+
+
 class Serve(_Section):
-    """In which order the router asks, and how long it may take altogether."""
+    """In which order the router asks, how long it may take altogether, and how long it remembers.
+
+    `deadlines_ms` gives a tier less than what is left of the budget. With `unsure`, an embedded student that
+    comes first hands unfamiliar queries on to the tiers after it, and answers them only if those fail.
+    """
 
     order: tuple[Tier, ...] = ("bedrock", "embedded", "baseline", "prior")
     budget_ms: int = Field(default=2000, ge=50, le=9000)
+    deadlines_ms: dict[Literal["bedrock", "baseline"], Annotated[int, Field(ge=10, le=9000)]] = {}
+    unsure: Unsure | None = None
+    cache_seconds: int = Field(default=300, ge=0, le=86_400)
 
     @field_validator("order")
     @classmethod

@@ -45,7 +45,7 @@ class World:
             }
             | changes
         )
-        self.table.items["LIVE#clip-search"] = live.model_dump(mode="json") | {"id": "LIVE#clip-search"}
+        self.table.items["LIVE#clip-search"] = live.item()
 
     def ask(self, query: str = QUERIES[0]) -> Any:
         return self.router.route("clip-search", query)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -221,3 +222,13 @@ def test_an_error_of_the_table_goes_on_to_be_retried(call: str) -> None:
     }
     with pytest.raises(Exception, match="ProvisionedThroughputExceeded"):
         calls[call]()
+
+
+def test_a_promotion_that_is_refused_for_its_size_is_no_lost_race() -> None:
+    runs, fake, run = received()
+    run = advanced(runs, run, *EVALUATED)
+    refused = client_error("TransactionCanceledException", operation="TransactWriteItems")
+    refused.response["CancellationReasons"] = [{"Code": "None"}, {"Code": "ValidationError"}]
+    fake.fail_next = refused
+    with pytest.raises(ClientError):
+        runs.promote(run, live(run.id), None, event="ModelPromoted", note="live")
