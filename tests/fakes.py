@@ -81,6 +81,27 @@ class FakeTable:
             raise error
 
 
+class FakeClient:
+    """DynamoDB's plain client over a fake table, as far as live pointers are read with it."""
+
+    def __init__(self, table: FakeTable) -> None:
+        self._table = table
+
+    def get_item(self, Key: Item, **_: Any) -> Item:  # noqa: N803
+        found = self._table.get_item(Key={"id": Key["id"]["S"]}, ConsistentRead=True)
+        return {"Item": _typed(found["Item"])} if "Item" in found else {}
+
+    def query(self, ExpressionAttributeValues: Item, **_: Any) -> Item:  # noqa: N803
+        (wanted,) = (value["S"] for value in ExpressionAttributeValues.values())
+        return {
+            "Items": [_typed(item) for item in self._table.items.values() if item.get("active") == wanted]
+        }
+
+
+def _typed(item: Item) -> Item:
+    return {name: {"S": value} for name, value in item.items()}
+
+
 class FakeEvents:
     """An EventBridge client that keeps what is put; `refuses` lets it take nothing."""
 

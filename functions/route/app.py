@@ -1,40 +1,68 @@
-"""route: the API. POST /route answers a query; GET /tasks/{task} says what is live."""
+"""route: the API. POST /route answers a query, POST /route/batch many; GET /tasks/{task} says what is live."""
 
+import base64
+import json
+import os
 import time
 from functools import cache
 from typing import Annotated, Any
 
-import boto3
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from botocore.config import Config
-from pydantic import BaseModel, Field
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session as new_session
+from pydantic import BaseModel, Field, field_validator
 
 from signalbox.bedrock import Bedrock
-from signalbox.observability import metrics, observed
-from signalbox.route import Router, UnknownTask
-from signalbox.run import RunTable
+from signalbox.live import LivePointers
+from signalbox.observability import logged, logger, metrics
+from signalbox.query import MAX_QUERY_CHARACTERS, printable
+from signalbox.route import Routed, Router, UnknownTask
+from signalbox.run import ACTIVE_INDEX
 from signalbox.settings import setting
 from signalbox.store import RunStore
 from signalbox.task import NAME_LENGTH, NAME_PATTERN
 
+BATCH = 100
+
 app = APIGatewayHttpResolver(enable_validation=True)
 
 TaskName = Annotated[str, Field(max_length=NAME_LENGTH, pattern=f"^{NAME_PATTERN}$")]
+Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
 
 
 class Question(BaseModel):
     """A query, and the task whose live model is to answer it."""
 
-    query: Annotated[str, Field(min_length=1, max_length=512)]
+    query: Query
     task: TaskName
+
+    @field_validator("query")
+    @classmethod
+    def _says_something(cls, query: str) -> str:
+        return printable(query)
+
+
+class Questions(BaseModel):
+    """Queries to be answered in one pass of the embedded student, and the task."""
+
+    queries: Annotated[list[Query], Field(min_length=1, max_length=BATCH)]
+    task: TaskName
+
+    @field_validator("queries")
+    @classmethod
+    def _say_something(cls, queries: list[str]) -> list[str]:
+        return [printable(query) for query in queries]
 
 
 class Answered(BaseModel):
     """Where an answer comes from, and why the tiers before it were passed over."""
 
     reasoning: str
+    familiarity: float | None
     source: str
     cached: bool
     passed_over: dict[str, str]
@@ -57,6 +85,12 @@ class LabelAnswered(Answered):
     confidence: float | None
 
 
+class BatchAnswered(BaseModel):
+    """The answers, in the order of the queries."""
+
+    answers: list[WeightsAnswered | LabelAnswered]
+
+
 class LiveTask(BaseModel):
     """What is live for a task, since when, what it replaced, and what was measured of it."""
 
@@ -74,18 +108,24 @@ def route(question: Question) -> WeightsAnswered | LabelAnswered:
     """Answer a query with the weights, or the label, of the task's live model."""
     started = time.perf_counter()
     routed = router().route(question.task, question.query)
-    metrics.add_metric(name=f"RoutedBy{routed.source.title()}", unit="Count", value=1)
-    elapsed = round((time.perf_counter() - started) * 1000, 3)
-    request_id = app.current_event.request_context.request_id
-    body = routed.body() | {"latency_ms": elapsed, "request_id": request_id}
-    return WeightsAnswered(**body) if "weights" in body else LabelAnswered(**body)
+    _count(routed)
+    return _answered(routed, started)
+
+
+@app.post("/route/batch")
+def route_batch(questions: Questions) -> BatchAnswered:
+    """Answer up to 100 queries with the embedded student of the task's live run."""
+    started = time.perf_counter()
+    batch = router().route_batch(questions.task, questions.queries)
+    for routed in batch:
+        _count(routed)
+    return BatchAnswered(answers=[_answered(routed, started) for routed in batch])
 
 
 @app.get("/tasks/<task>")
 def task(task: Annotated[TaskName, Path()]) -> LiveTask:
     """Say what is live for a task."""
     live = router().live(task)
-    previous = {key: live.previous[key] for key in ("run_id", "model", "since")} if live.previous else None
     return LiveTask(
         task=task,
         run_id=live.run_id,
@@ -93,8 +133,24 @@ def task(task: Annotated[TaskName, Path()]) -> LiveTask:
         since=live.since.isoformat(),
         output=live.task["output"],
         metrics=live.metrics,
-        previous=previous,
+        previous=live.previous,
     )
+
+
+def _answered(routed: Routed, started: float) -> WeightsAnswered | LabelAnswered:
+    elapsed = (time.perf_counter() - started) * 1000
+    metrics.add_metric(name="RouteLatency", unit="Milliseconds", value=elapsed)
+    body = routed.body() | {"latency_ms": round(elapsed, 3), "request_id": _request_id()}
+    return WeightsAnswered(**body) if "weights" in body else LabelAnswered(**body)
+
+
+def _count(routed: Routed) -> None:
+    metrics.add_metric(name="Routed", unit="Count", value=1)
+    metrics.add_metric(name=f"RoutedBy{routed.source.title()}", unit="Count", value=1)
+    metrics.add_metric(name="RouteFallbacks", unit="Count", value=int(routed.stopgap))
+    metrics.add_metric(name="RouteCacheHits", unit="Count", value=int(routed.cached))
+    if routed.stopgap:
+        logger.warning("fell back", extra={"source": routed.source, "passed_over": routed.passed_over})
 
 
 @app.exception_handler(UnknownTask)
@@ -106,39 +162,80 @@ def unknown_task(error: UnknownTask) -> Response:
 @app.exception_handler(RequestValidationError)
 def invalid(error: RequestValidationError) -> Response:
     """Answer 400, naming each field at fault."""
+    return _refused(400, [_fault(fault) for fault in error.errors()])
+
+
+def _fault(fault: dict[str, Any]) -> dict[str, str]:
+    """Say of one of pydantic's errors where it is (queries.3, without the leading body or path) and what."""
+    if fault["type"] == "json_invalid":
+        return {"field": "body", "reason": "not JSON that can be read"}
+    field = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
+    return {"field": field, "reason": fault["msg"].removeprefix("Value error, ")}
+
+
+@app.not_found
+def not_found(error: NotFoundError) -> Response:
+    """Answer 404: the API has no such route."""
     return _refused(
-        400,
-        [
-            {
-                "field": ".".join(part for part in fault["loc"][1:] if isinstance(part, str)) or "body",
-                "reason": fault["msg"],
-            }
-            for fault in error.errors()
-        ],
+        404, [{"field": "path", "reason": "the API has POST /route, POST /route/batch, GET /tasks/{task}"}]
     )
 
 
+@app.exception_handler([ClientError, BotoCoreError])
+def nothing_known(error: Exception) -> Response:
+    """Answer 503: this instance has never read what is live, and cannot."""
+    logger.exception("live pointer cannot be read")
+    return _refused(503, [{"field": "", "reason": "what is live cannot be read at the moment; try again"}])
+
+
 def _refused(status: int, errors: list[dict[str, str]]) -> Response:
-    body = {"errors": errors, "request_id": app.current_event.request_context.request_id}
+    body = {"errors": errors, "request_id": _request_id()}
     return Response(status_code=status, content_type=content_types.APPLICATION_JSON, body=body)
+
+
+def _request_id() -> str:
+    return app.current_event.request_context.request_id
 
 
 @cache
 def router() -> Router:
-    """Connect the router to AWS, once a sandbox."""
-    at_once = Config(retries={"total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
-    # A retry would overrun the budget; the next tier is the better second try.
-    once = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=10)
+    """Connect the router to AWS, once a sandbox, with as little of the SDK as it needs."""
+    session = new_session()
+    # A retry would overrun the budget; the next tier, or the pointer read before, is the better second try.
+    once = Config(
+        retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=2, max_pool_connections=32
+    )
+    patient = once.merge(Config(read_timeout=6))
     return Router(
-        runs=RunTable(boto3.resource("dynamodb", config=at_once).Table(setting("RUN_TABLE"))),
-        store=RunStore(boto3.client("s3", config=at_once), setting("DATA_BUCKET")),
-        bedrock=Bedrock(None, boto3.client("bedrock-runtime", config=once)),
+        pointers=LivePointers(
+            session.create_client("dynamodb", config=once), setting("RUN_TABLE"), ACTIVE_INDEX
+        ),
+        store=RunStore(session.create_client("s3", config=once), setting("DATA_BUCKET")),
+        bedrock=Bedrock(None, session.create_client("bedrock-runtime", config=patient)),
     )
 
 
-@observed
+@logged
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Act on an HTTP API event, payload format 2.0."""
-    # The API speaks JSON and nothing else, whatever a client calls it: `curl -d` says that it sends a form.
-    event = event | {"headers": event.get("headers", {}) | {"content-type": "application/json"}}
-    return app.resolve(event, context)
+    return app.resolve(_as_json(event), context)
+
+
+def _as_json(event: dict[str, Any]) -> dict[str, Any]:
+    """Make sure that the body is JSON that can be taken apart, whatever it is and a client calls it.
+
+    What Python cannot take apart and put together again (too deep, too many digits, not UTF-8) becomes a body that is
+    no JSON, which is refused like any other. `curl -d` says that it sends a form.
+    """
+    body = event.get("body") or ""
+    try:
+        text = base64.b64decode(body).decode() if event.get("isBase64Encoded") else body
+        json.dumps(json.loads(text))
+    except (ValueError, RecursionError):
+        text = "not JSON"
+    headers = {**(event.get("headers") or {}), "content-type": "application/json"}
+    return event | {"body": text, "isBase64Encoded": False, "headers": headers}
+
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE"):
+    router().warm_up()

@@ -142,13 +142,15 @@ class Cloud:
         bedrock = {"bedrock": self.bedrock, "bedrock-runtime": self.bedrock}
         clients = mock.patch.object(boto3, "client", lambda name, **_: bedrock.get(name) or _client(name))
         resources = mock.patch.object(boto3, "resource", lambda name, **_: _resource(name))
+        plain = mock.Mock(create_client=lambda name, **_: boto3.client(name))
+        sessions = mock.patch.object(_app("route"), "new_session", lambda: plain)
         hooks = self.s3.meta.events
         hooks.register("provide-client-params.s3.PutObject", self._putting)
         hooks.register("after-call.s3.PutObject", self._put)
         self.forget()
         _app("notify")._topic.cache_clear()
         try:
-            with clients, resources:
+            with clients, resources, sessions:
                 yield self
         finally:
             hooks.unregister("provide-client-params.s3.PutObject", self._putting)

@@ -1,16 +1,29 @@
 """The API: always an answer while something is live, from the first tier that has a usable one."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 
+from signalbox.live import LivePointers
 from signalbox.store import STUDENT
-from tests.builders import QUERIES, client_error, labelled, labels_spec, spec, true_label, truth, weights_text
+from tests.builders import (
+    QUERIES,
+    client_error,
+    http_request,
+    labelled,
+    labels_spec,
+    spec,
+    true_label,
+    truth,
+    weights_text,
+)
 from tests.integration.cloud import Cloud
 from tests.scripted_bedrock import right_answer
 
@@ -57,7 +70,8 @@ def routed(cloud: Cloud, **changes: Any) -> dict[str, Any]:
     assert sum(Decimal(str(weight)) for weight in body["weights"].values()) == 1
     assert all(0 <= weight <= 1 for weight in body["weights"].values())
     assert set(body) == {
-        "weights", "reasoning", "source", "cached", "passed_over", "run_id", "model", "latency_ms", "request_id"
+        "weights", "reasoning", "familiarity", "source", "cached", "passed_over", "run_id", "model", "latency_ms",
+        "request_id",
     }  # fmt: skip
     assert body["request_id"] == "request-1"
     return body
@@ -110,7 +124,7 @@ def test_without_an_embedded_student_the_baseline_answers(live: Cloud) -> None:
     live.bedrock.says = says(raises(client_error("ThrottlingException")))
     body = routed(live)
     assert (body["source"], body["model"]) == ("baseline", spec()["compare"]["baseline"])
-    assert body["passed_over"]["embedded"] == "the live run has no embedded student"
+    assert body["passed_over"]["embedded"] == "not loaded"
 
 
 def test_when_all_models_fail_the_prior_answers(live: Cloud) -> None:
@@ -222,7 +236,50 @@ def test_a_label_is_answered_with_a_confidence_where_there_is_one(live: Cloud) -
     assert "weights" not in body
 
 
-@pytest.mark.parametrize("query", [" ", "?!", "🎉", "x" * 512, "SHIPS\u0000", "<script>", "आवाज़"])
+@pytest.mark.parametrize("query", ["?!", "🎉", "x" * 512, "SHIPS\u0000", "<script>", "आवाज़"])
 def test_any_query_is_answered(live: Cloud, query: str) -> None:
     live.bedrock.says = says(raises(client_error("ThrottlingException")))
     assert routed(live, query=query)["source"] == "embedded"
+
+
+@pytest.mark.parametrize("query", ["", " ", "\u0000\t", "x" * 513, "\ud83d", None, 1, ["ships"]])
+def test_what_is_no_query_is_refused_by_name(live: Cloud, query: Any) -> None:
+    status, body = live.request("POST", "/route", ASK | {"query": query})
+    assert (status, [error["field"] for error in body["errors"]]) == (400, ["query"])
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, '{"query": ' + "[" * 5_000 + "]" * 5_000 + "}", "1" * 5_000, "", "no", "\x00"]
+)
+def test_a_body_that_cannot_be_read_is_refused(live: Cloud, body: str) -> None:
+    event = http_request("POST", "/route", None) | {"body": body, "headers": None}
+    answer = live.invoke("route", event)
+    assert answer["statusCode"] == 400
+    assert [error["field"] for error in json.loads(answer["body"])["errors"]] == ["body"]
+
+
+def test_a_body_that_is_no_utf_8_is_refused(live: Cloud) -> None:
+    event = http_request("POST", "/route", None) | {"body": "//79", "isBase64Encoded": True}
+    assert live.invoke("route", event)["statusCode"] == 400
+
+
+def test_a_batch_is_answered_in_order_by_the_embedded_student(live: Cloud) -> None:
+    status, body = live.request("POST", "/route/batch", {"queries": [SHIPS, BELLS], "task": "clip-search"})
+    assert status == 200
+    first, second = body["answers"]
+    assert max(first["weights"], key=first["weights"].get) == "picture"
+    assert max(second["weights"], key=second["weights"].get) == "sound"
+    assert first["source"] == second["source"] == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("queries", "field"), [([], "queries"), (["a"] * 101, "queries"), (["a", ""], "queries.1")]
+)
+def test_a_batch_that_is_none_is_refused_by_name(live: Cloud, queries: list, field: str) -> None:
+    status, body = live.request("POST", "/route/batch", {"queries": queries, "task": "clip-search"})
+    assert (status, [error["field"] for error in body["errors"]]) == (400, [field])
+
+
+def test_an_instance_that_never_read_what_is_live_says_try_again(live: Cloud, monkeypatch: Any) -> None:
+    monkeypatch.setattr(LivePointers, "get", mock.Mock(side_effect=client_error("InternalServerError")))
+    assert live.request("POST", "/route", ASK)[0] == 503

@@ -9,7 +9,6 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from boto3.dynamodb.conditions import Key
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
@@ -114,7 +113,7 @@ class Run(BaseModel):
     outbox : str | None
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
     waiting : str
-        What a run that cannot go on is waiting for (a quota, say); "" when nothing.
+        What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
     summary : dict
         What the last step found, small enough for an event and a mail.
     """
@@ -301,10 +300,9 @@ class RunTable:
         """Give a sign of life from a step that takes minutes, so that `watch` leaves the run to it."""
         self._change(run, {"updated_at": _now().isoformat()})
 
-    def wait(self, run_id: str, reason: str) -> None:
-        """Note what a run is waiting for; its state and its place in the line of `watch` stay."""
-        run = self.load(run_id)
-        if run is not None and not run.state.ended:
+    def wait(self, run: Run, reason: str) -> None:
+        """Note what a run is waiting for, "" if nothing; its state and its place in the line of `watch` stay."""
+        if reason != run.waiting:
             self._change(run, {"waiting": reason})
 
     def mark_stalled(self, run: Run, note: str) -> Run:
@@ -326,7 +324,8 @@ class RunTable:
         """Return every run for which something is still to be done, the longest untouched first."""
         arguments: dict[str, Any] = {
             "IndexName": ACTIVE_INDEX,
-            "KeyConditionExpression": Key(_ACTIVE).eq(_ACTIVE),
+            "KeyConditionExpression": f"{_ACTIVE} = :{_ACTIVE}",
+            "ExpressionAttributeValues": {f":{_ACTIVE}": _ACTIVE},
         }
         while True:
             page = self._table.query(**arguments)

@@ -107,8 +107,8 @@ class Serve(_Section):
     """
 
     order: tuple[Tier, ...] = ("bedrock", "embedded", "baseline", "prior")
-    budget_ms: int = Field(default=2000, ge=50, le=9000)
-    deadlines_ms: dict[Literal["bedrock", "baseline"], Annotated[int, Field(ge=10, le=9000)]] = {}
+    budget_ms: int = Field(default=2000, ge=50, le=5000)
+    deadlines_ms: dict[Literal["bedrock", "baseline"], Annotated[int, Field(ge=10, le=5000)]] = {}
     unsure: Unsure | None = None
     cache_seconds: int = Field(default=300, ge=0, le=86_400)
 
@@ -193,8 +193,9 @@ class Task(_Section):
     def _consistent(self) -> Self:
         if "bedrock" in self.candidates and self.customization is None:
             raise ValueError("candidates has bedrock, so customization must say which teacher and student")
-        if not set(self.candidates) & set(self.serve.order):
-            raise ValueError("serve.order names none of the candidates, so no student would ever answer")
+        tiers = [tier for tier in self.serve.order if tier == "baseline" or tier in self.candidates]
+        if not tiers or tiers[0] == "baseline":
+            raise ValueError("serve.order must name one of the candidates, and before the baseline")
         wrong = (
             {"accuracy", "macro_f1"}
             if isinstance(self.output, Weights)

@@ -1,21 +1,25 @@
 """The router's order of tiers, its budget and its memory, with a clock of the tests' own."""
 
 import threading
+import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from signalbox.bedrock import Bedrock
+from signalbox.breaker import FAILURES, REST_SECONDS
+from signalbox.live import Live, LivePointers
 from signalbox.route import POINTER_SECONDS, Router, UnknownTask
-from signalbox.run import Live, RunTable
 from signalbox.store import RunStore
 from tests.builders import BUCKET, QUERIES, client_error, labels_spec, spec, task, weights_text
-from tests.fakes import FakeS3, FakeTable
+from tests.fakes import FakeClient, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
 
 PRIOR = {"weights": {"picture": 0.2, "sound": 0.3, "words": 0.5}}
+TRUTH = weights_text(0.5, 0.3, 0.2)
 DEPLOYMENT = "arn:aws:bedrock:us-east-1:123456789012:custom-model-deployment/000000000001"
 
 
@@ -27,7 +31,10 @@ class World:
         self.bedrock.deployments["clip"] = {"arn": DEPLOYMENT, "status": "Active"}
         self.now = 1000.0
         self.router = Router(
-            RunTable(self.table), RunStore(self.s3, BUCKET), Bedrock(None, self.bedrock), lambda: self.now
+            LivePointers(FakeClient(self.table), "runs", "active-runs"),
+            RunStore(self.s3, BUCKET),
+            Bedrock(None, self.bedrock),
+            lambda: self.now,
         )
 
     def publish(self, content: dict[str, Any] | None = None, run_id: str = "clip-1", **changes: Any) -> None:
@@ -59,7 +66,10 @@ def world() -> World:
 
 
 def test_the_tiers_are_asked_in_the_tasks_order(world: World) -> None:
-    world.publish(spec(serve={"order": ["baseline", "bedrock", "prior"]}))
+    world.publish(spec(serve={"order": ["bedrock", "baseline", "prior"]}))
+    assert world.ask().source == "bedrock"
+    world.publish(spec(serve={"order": ["embedded", "baseline", "bedrock", "prior"]}), run_id="clip-2")
+    world.now += POINTER_SECONDS
     assert world.ask().source == "baseline"
 
 
@@ -165,18 +175,129 @@ def test_the_answer_of_a_labels_task_has_label_and_confidence(world: World) -> N
     assert "weights" not in body
 
 
-def test_a_question_that_waited_in_vain_for_its_turn_is_not_asked_later(world: World) -> None:
-    # Given eight questions that hang, as many as are asked at a time
+def test_a_model_that_hangs_does_not_keep_another_from_being_asked(world: World) -> None:
+    # Given a deployment that hangs, and a baseline that does not
     released = threading.Event()
-    world.publish(spec(serve={"order": ["bedrock", "prior"], "budget_ms": 60}))
-    world.bedrock.says = lambda *_: "late" if released.wait(10) else ""
+    world.publish(spec(serve={"budget_ms": 200, "deadlines_ms": {"bedrock": 10}}))
+    world.bedrock.says = lambda model, *_: TRUTH if "deployment" not in model else "late" * released.wait(10)
+    # When many queries come, then the baseline answers each, and the deployment is soon left alone
     try:
-        for _ in range(8):
-            world.ask()
-        # When a ninth comes, and then the eight are released
-        assert world.ask().passed_over == {"bedrock": "timeout"}
+        answers = [world.ask(f"query {number}") for number in range(12)]
     finally:
         released.set()
-    world.router._threads.shutdown(wait=True)
-    # Then Bedrock was never bothered with the ninth, whose answer nobody waits for
-    assert world.bedrock.calls["Converse"] == 8
+    assert {routed.source for routed in answers} == {"baseline"}
+    assert answers[0].passed_over["bedrock"] == "timeout"
+    assert answers[-1].passed_over["bedrock"] == "failed repeatedly, left alone for a while"
+    assert [asked[0] for asked in world.bedrock.asked].count(DEPLOYMENT) == FAILURES
+
+
+def test_a_model_that_was_left_alone_is_tried_again_after_a_rest(world: World) -> None:
+    world.bedrock.says = lambda *_: "no JSON"
+    for number in range(FAILURES):
+        world.ask(f"query {number}")
+    world.bedrock.says = lambda *_: TRUTH
+    assert world.ask().source == "prior"
+    world.now += REST_SECONDS
+    assert world.ask().source == "bedrock"
+
+
+def test_an_answer_is_remembered_for_a_while_and_for_its_run_only(world: World) -> None:
+    world.bedrock.says = lambda *_: TRUTH
+    assert not world.ask("Ships at sea").cached
+    again = world.ask("  ships AT sea!")
+    assert (again.cached, again.source) == (True, "bedrock")
+    assert world.bedrock.calls["Converse"] == 1
+    # Another run has gone live
+    world.publish(run_id="clip-2")
+    world.now += POINTER_SECONDS
+    assert (world.ask("ships at sea").cached, world.bedrock.calls["Converse"]) == (False, 2)
+    # Its time is up
+    world.now += 300
+    assert not world.ask("ships at sea").cached
+
+
+def test_a_stopgap_is_not_remembered(world: World) -> None:
+    world.bedrock.raises("Converse", client_error("ThrottlingException"))
+    assert world.ask().source == "baseline"
+    assert world.ask().source == "bedrock"
+
+
+def test_a_task_may_do_without_a_memory(world: World) -> None:
+    world.publish(spec(serve={"cache_seconds": 0}))
+    world.ask()
+    assert not world.ask().cached
+
+
+@pytest.fixture
+def unsure(world: World, student: bytes) -> World:
+    """A task whose embedded student leaves what it does not know to Bedrock."""
+    serve = {"order": ["embedded", "bedrock", "prior"], "unsure": {"familiarity": 0.02}}
+    world.publish(spec(serve=serve), student=True)
+    world.s3.objects["runs/clip-1/student/student.bin"] = student
+    world.bedrock.says = lambda *_: TRUTH
+    return world
+
+
+def test_a_query_that_the_embedded_student_knows_is_its_own(unsure: World) -> None:
+    routed = unsure.ask(QUERIES[0])
+    assert (routed.source, unsure.bedrock.calls["Converse"]) == ("embedded", 0)
+    assert routed.familiarity > 0.02
+
+
+def test_a_query_unlike_the_training_data_is_left_to_bedrock(unsure: World) -> None:
+    routed = unsure.ask("zzyzx qwfp")
+    assert (routed.source, routed.passed_over) == ("bedrock", {"embedded": "unsure"})
+
+
+def test_an_unsure_answer_is_better_than_none(unsure: World) -> None:
+    unsure.bedrock.raises("Converse", client_error("ThrottlingException"))
+    routed = unsure.ask("zzyzx qwfp")
+    assert (routed.source, routed.passed_over) == ("embedded", {"bedrock": "ThrottlingException"})
+    assert routed.stopgap
+
+
+FAULTS: dict[str, Any] = {
+    "well": lambda: TRUTH,
+    "throttled": lambda: throw(client_error("ThrottlingException")),
+    "5xx": lambda: throw(client_error("InternalServerException", status=500)),
+    "no network": lambda: throw(ConnectTimeoutError(endpoint_url="https://bedrock")),
+    "malformed": lambda: '{"picture": 0.5, "sound"',
+    "wrong sum": lambda: weights_text(0.5, 0.4, 0.3),
+    "prose": lambda: "Here you are: " + TRUTH,
+    "bug": lambda: throw(ZeroDivisionError()),
+    "too slow": lambda: TRUTH if not threading.Event().wait(0.2) else "",
+}
+
+
+def throw(error: Exception) -> str:
+    raise error
+
+
+@pytest.mark.parametrize("embedded", ["well", "absent", "spoilt", "unreachable"])
+@pytest.mark.parametrize("baseline", FAULTS)
+@pytest.mark.parametrize("bedrock", FAULTS)
+def test_whatever_fails_there_is_an_answer_in_time(
+    world: World, student: bytes, bedrock: str, embedded: str, baseline: str
+) -> None:
+    # Given tiers that fail, each in its way
+    budget_ms = 120
+    serve = {"order": ["bedrock", "baseline", "embedded", "prior"], "budget_ms": budget_ms}
+    world.publish(spec(serve=serve), student=embedded != "absent")
+    world.s3.objects["runs/clip-1/student/student.bin"] = student if embedded == "well" else b"spoilt"
+    world.s3.fail_next = client_error("SlowDown") if embedded == "unreachable" else None
+    world.bedrock.says = lambda model, *_: FAULTS[bedrock if model == DEPLOYMENT else baseline]()
+    world.router.clock = time.monotonic
+    world.router.warm_up()
+    # When a query comes
+    started = time.perf_counter()
+    routed = world.ask()
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    # Then the first tier that is well answers, with weights that sum to exactly 1, and why those before did not
+    states = {"bedrock": bedrock, "baseline": baseline, "embedded": embedded, "prior": "well"}
+    slow = "too slow" in (bedrock, baseline)
+    expected = next(tier for tier, state in states.items() if state == "well")
+    if not (slow and expected == "baseline"):
+        assert routed.source == expected
+    assert set(routed.passed_over) == set(list(states)[: list(states).index(routed.source)])
+    assert sum(Decimal(str(weight)) for weight in routed.body()["weights"].values()) == 1
+    assert elapsed_ms < budget_ms + 50

@@ -60,7 +60,8 @@ def test_any_text_is_a_task_or_a_task_error(text: str | bytes) -> None:
             "candidates has bedrock, so customization must say which teacher and student",
         ),
         ({"serve": {"order": ["bedrock"]}}, "serve.order: must end with 'prior'"),
-        ({"serve": {"order": ["baseline", "prior"]}}, "serve.order names none of the candidates"),
+        ({"serve": {"order": ["baseline", "prior"]}}, "serve.order must name one of the candidates"),
+        ({"serve": {"order": ["baseline", "bedrock", "prior"]}}, "and before the baseline"),
         ({"gates": {"accuracy": 0.9}}, "gates.accuracy does not apply to a task whose output is weights"),
         ({"gates": {"mae": 2}}, "gates.mae: "),
         ({"customization": {"teacher": "t"}}, "customization.student: is missing"),
@@ -88,7 +89,7 @@ def test_every_fault_is_listed_at_once() -> None:
     ("candidates", "order", "first"),
     [
         (["embedded", "bedrock"], ["bedrock", "embedded", "prior"], "bedrock"),
-        (["embedded", "bedrock"], ["baseline", "embedded", "bedrock", "prior"], "embedded"),
+        (["embedded", "bedrock"], ["embedded", "baseline", "bedrock", "prior"], "embedded"),
         (["embedded"], ["bedrock", "embedded", "prior"], "embedded"),
     ],
 )

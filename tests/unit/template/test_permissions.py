@@ -45,7 +45,7 @@ ACTIONS = {
     "WatchRole": STEP | {"dynamodb:Query", "dynamodb:PutItem", "s3:ListBucketVersions"},
     "RouteRole": OWN_LOG
     | TRACES
-    | {"dynamodb:GetItem", "s3:GetObject", "s3:ListBucket", "bedrock:InvokeModel"},
+    | {"dynamodb:GetItem", "dynamodb:Query", "s3:GetObject", "s3:ListBucket", "bedrock:InvokeModel"},
     "CustomizationRole": RUN_OBJECTS | {"bedrock:InvokeModel"},
     "EvaluationRole": RUN_OBJECTS
     | {
@@ -147,8 +147,9 @@ def test_objects_are_named_by_prefix(stack: Stack) -> None:
                     assert prefix in {"datasets", "tasks", "runs"}, (role, arn)
 
 
-def test_watch_queries_the_index_and_not_the_table(stack: Stack) -> None:
-    (query,) = (one for one in stack.statements("WatchRole") if "dynamodb:Query" in as_list(one["Action"]))
+@pytest.mark.parametrize("role", ["WatchRole", "RouteRole"])
+def test_a_query_goes_to_the_index_and_not_to_the_table(stack: Stack, role: str) -> None:
+    (query,) = (one for one in stack.statements(role) if "dynamodb:Query" in as_list(one["Action"]))
     (index,) = stack["RunTable"]["GlobalSecondaryIndexes"]
 
     assert query["Resource"] == f"{stack.arn('RunTable')}/index/{index['IndexName']}"
