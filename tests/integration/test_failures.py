@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from signalbox.run import Run, State
+from signalbox.run import Failure, Run, State
 from tests.builders import client_error, labelled, spec, truth
 from tests.integration.cloud import Cloud
 from tests.scripted_bedrock import ACTIVE
@@ -233,8 +233,8 @@ def test_a_job_is_asked_for_with_what_the_task_and_the_stack_say(cloud: Cloud) -
     assert {request[name] for name in ("jobName", "customModelName", "clientRequestToken")} == {run_id}
 
 
-def test_a_run_that_overstays_is_called_stalled_once_and_then_fails(cloud: Cloud) -> None:
-    # Given a job that never ends
+def test_a_run_that_overstays_is_called_stalled_once_but_lives_as_long_as_its_job(cloud: Cloud) -> None:
+    # Given a job that does not end
     cloud.upload_task(spec())
     cloud.bedrock.job_ends = ("InProgress", "")
     run_id = cloud.drop(labelled())
@@ -248,11 +248,79 @@ def test_a_run_that_overstays_is_called_stalled_once_and_then_fails(cloud: Cloud
     assert "in state TRAINING for 25.0 hours" in text
     assert len(cloud.published("RunStalled")) == 1
     assert cloud.run(run_id).state is State.TRAINING
-    # When it has been for two days, then it fails
-    cloud.age(run_id, timedelta(hours=24))
-    run = failed(cloud, run_id)
-    assert run.failure.reason == "in state TRAINING for 49.0 hours"
+    # When it has been for weeks, then it still waits for the model that is being paid for
+    cloud.age(run_id, timedelta(days=20))
+    cloud.minute(3)
+    assert cloud.run(run_id).state is State.TRAINING
+    assert cloud.run(run_id).waiting == "Bedrock's customization job is InProgress"
+    # When the job ends after all, then the model goes live
+    cloud.bedrock.job_ends = ("Completed", "")
+    assert cloud.finish(run_id).state is State.PROMOTED
     assert len(cloud.published("RunStalled")) == 1
+
+
+def test_a_run_that_overstays_and_waits_for_nothing_is_called_stalled_and_then_fails(cloud: Cloud) -> None:
+    # Given a step that crashes whenever it is tried
+    cloud.upload_task(spec())
+    cloud.bedrock.refuse("CreateModelCustomizationJob", "InternalServerException", times=99)
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    # When it has been tried for more than an hour, then people are told
+    cloud.age(run_id, timedelta(hours=1.5))
+    cloud.minute(2)
+    assert [subject for subject, _ in cloud.mails()] == ["[clip-search] Run stalled"]
+    # When it has been for more than two, then it fails
+    cloud.age(run_id, timedelta(hours=1))
+    assert failed(cloud, run_id).failure.reason == "in state ACCEPTED for 2.5 hours"
+    cloud.crashes.clear()
+
+
+def test_what_bedrock_is_at_is_noted_for_people_until_it_is_over(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.job_ends = cloud.bedrock.evaluation_ends = ("InProgress", "")
+    cloud.bedrock.deployment_ends = ("Creating", "")
+    run_id = cloud.drop(labelled())
+    noted = []
+    for release in ("", "job_ends", "deployment_ends", "evaluation_ends"):
+        if release:
+            ends = "Active" if release == "deployment_ends" else "Completed"
+            setattr(cloud.bedrock, release, (ends, ""))
+        cloud.minute(4)
+        noted.append(cloud.run(run_id).waiting)
+    assert noted == [
+        "Bedrock's customization job is InProgress",
+        "Bedrock's deployment is Creating",
+        "the judge's job is InProgress",
+        "",
+    ]
+
+
+def test_a_late_duplicate_of_a_step_does_not_fail_a_run_that_another_has_advanced(cloud: Cloud) -> None:
+    # Given a run that is being deployed
+    cloud.upload_task(spec())
+    cloud.bedrock.deployment_ends = ("Creating", "")
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.minute()
+    assert cloud.run(run_id).state is State.DEPLOYING
+    # When a step that looked at it before comes to the end that it cannot succeed
+    failure = Failure(step="distill", reason="r", remedy="m")
+    cloud.pipeline().fail(run_id, failure, {State.ACCEPTED})
+    # Then the run goes on
+    cloud.bedrock.deployment_ends = ("Active", "")
+    assert cloud.finish(run_id).state is State.PROMOTED
+
+
+def test_the_failure_of_a_training_is_published_once_however_often_its_write_is_tried(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.job_ends = ("Failed", "because")
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    with cloud.failing("dynamodb", "UpdateItem", times=3):
+        cloud.minute(5)
+    assert cloud.run(run_id).state is State.FAILED
+    assert len(cloud.published("TrainingFailed")) == 1
+    cloud.crashes.clear()
 
 
 def test_a_run_that_stalled_and_goes_live_after_all_has_no_reason_left(cloud: Cloud) -> None:

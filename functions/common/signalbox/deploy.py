@@ -36,6 +36,7 @@ def _collect_model(run: Run, pipeline: Pipeline) -> Run:
             f"look at the job {run.id} in the Bedrock console, mend what it names and drop the dataset again",
         )
     if job.status != "Completed" or job.model_arn is None:
+        pipeline.runs.wait(run, f"Bedrock's customization job is {job.status}")
         return run
     return pipeline.advance(
         run, State.TRAINED, event=None, note=f"custom model {job.model_arn}", model_arn=job.model_arn
@@ -54,7 +55,9 @@ def _create_deployment(run: Run, pipeline: Pipeline) -> Run:
 def _await_deployment(run: Run, pipeline: Pipeline) -> None:
     deployment = pipeline.bedrock.deployment(run.deployment_arn or run.id)
     if deployment is None:
-        return  # Bedrock may not find at once what it has just created; should it never, `watch` ends the run
+        # Bedrock may not find at once what it has just created; should it never, `watch` ends the run.
+        pipeline.runs.wait(run, "")
+        return
     if deployment.status == "Failed":
         raise PermanentFailure(
             _STEP,
@@ -63,3 +66,5 @@ def _await_deployment(run: Run, pipeline: Pipeline) -> None:
         )
     if deployment.status == "Active":
         pipeline.advance(run, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="the deployment is active")
+    else:
+        pipeline.runs.wait(run, f"Bedrock's deployment is {deployment.status}")

@@ -27,6 +27,7 @@ def judge(run: Run, pipeline: Pipeline) -> None:
     graded = judging.scores(pipeline.store.judge_outputs(run.id), task.judge)
     handed_over = len((pipeline.store.get(run.id, JUDGE_DATASET) or b"").splitlines())
     if status not in _OVER and graded["graded"] + graded["null"] < handed_over:
+        pipeline.runs.wait(run, f"the judge's job is {status}")
         return
     if status in ("Failed", "Stopped"):
         graded["error"] = f"the judge's job {status.lower()}: {message or 'Bedrock gives no reason'}"

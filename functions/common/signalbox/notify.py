@@ -64,8 +64,9 @@ def _failed(summary: dict[str, Any]) -> tuple[str, list[str]]:
 def _stalled(summary: dict[str, Any]) -> tuple[str, list[str]]:
     return "Run stalled", [
         f"Why: {summary.get('reason', 'it has been in one state for longer than expected')}",
-        "What to do: look at the logs of that step and at its job in the Bedrock console; the run is nudged every "
-        "minute and fails by itself if it stays where it is.",
+        "What to do: look at the logs of that step and at its job in the Bedrock console. The run is nudged every "
+        "minute. If it waits for something, it goes on waiting (a job that is stopped there ends it); otherwise it "
+        "fails by itself if it stays where it is.",
     ]
 
 

@@ -1,7 +1,7 @@
 """What every step of the pipeline shares: load the run, look at its state, act, advance it once, publish."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,8 +10,8 @@ from botocore.config import Config
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
-from signalbox.observability import logger, metrics
 from signalbox.live import Live
+from signalbox.observability import logger, metrics
 from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded
 from signalbox.settings import setting
 from signalbox.store import RunStore
@@ -59,20 +59,27 @@ class Pipeline:
             self.bus.publish(run.outbox, run)
             self.runs.delivered(run)
 
-    def fail(self, run_id: str, failure: Failure) -> None:
-        """End a run that cannot succeed, wherever it stands."""
+    def fail(self, run_id: str, failure: Failure, states: Collection[State]) -> None:
+        """End a run that cannot succeed, if it is still in one of the states in which that was found out."""
         run = self.runs.load(run_id)
-        if run is None or run.state.ended:
+        if run is None or run.state not in states:
             return
-        if run.state is State.TRAINING:
-            self.bus.publish(Event.TRAINING_FAILED, run.model_copy(update={"failure": failure}))
         note = f"{failure.step}: {failure.reason}"
         try:
-            self.advance(
+            failed = self.advance(
                 run, State.FAILED, event=Event.RUN_FAILED, note=note, failure=failure, reason=failure.reason
             )
         except Superseded:
             logger.info("run moved on before it could fail", extra={"run_id": run_id})
+            return
+        if run.state is State.TRAINING:
+            self.bus.publish(Event.TRAINING_FAILED, failed)
+
+    def wait(self, run_id: str, reason: str, states: Collection[State]) -> None:
+        """Note what a run waits for, if it is still in one of the states in which that was found out."""
+        run = self.runs.load(run_id)
+        if run is not None and run.state in states:
+            self.runs.wait(run, reason)
 
 
 Step = Callable[[str, Pipeline], None]
@@ -97,10 +104,10 @@ def step(name: str, *states: State) -> Callable[[Callable[[Run, Pipeline], None]
                 act(run, pipeline)
             except PermanentFailure as permanent:
                 logger.warning("run failed", extra={"step": name, "reason": permanent.failure.reason})
-                pipeline.fail(run_id, permanent.failure)
+                pipeline.fail(run_id, permanent.failure, states)
             except Busy as busy:
                 logger.info("run waits", extra={"step": name, "reason": str(busy)})
-                pipeline.runs.wait(run_id, str(busy))
+                pipeline.wait(run_id, str(busy), states)
             except Superseded as superseded:
                 logger.info("run already moved on", extra={"step": name, "reason": str(superseded)})
 

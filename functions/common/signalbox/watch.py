@@ -10,13 +10,16 @@ from signalbox.run import Failure, Run, State, run_id_for
 _SWEPT = timedelta(days=1)
 _POLLED = {State.DEPLOYING}
 """What Bedrock never announces: looked at every time, however little time has passed."""
-_PATIENCE = {State.TRAINING: timedelta(hours=24), State.EVALUATING: timedelta(hours=6)}
+_PATIENCE = {
+    State.TRAINING: timedelta(hours=24),
+    State.DEPLOYING: timedelta(hours=1),
+    State.EVALUATING: timedelta(hours=6),
+}
+"""How long Bedrock may be at work in a state before the run is called stalled."""
 _WAITING = timedelta(hours=24)
+"""How long in any other state, if the run waits: for a quota, hence for other jobs, which take hours."""
 _OTHERWISE = timedelta(hours=1)
-"""How long a run may stay in a state before it is called stalled; after as long again it fails.
-
-A run that waits for a quota waits for other jobs of Bedrock's, which take hours.
-"""
+"""And if it waits for nothing. A run that waits for nothing fails after as long again."""
 
 
 def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
@@ -56,8 +59,8 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     if run.state.ended:
         return False
     stayed = now - run.history[-1].at
-    patience = _WAITING if run.waiting else _PATIENCE.get(run.state, _OTHERWISE)
-    if stayed > 2 * patience:
+    patience = _PATIENCE.get(run.state, _WAITING if run.waiting else _OTHERWISE)
+    if stayed > 2 * patience and not run.waiting:  # what it waits for may have been paid for
         _end(run, stayed, pipeline)
         return False
     if stayed > patience and not run.stalled:
@@ -68,7 +71,8 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
 
 def _end(run: Run, stayed: timedelta, pipeline: Pipeline) -> None:
     remedy = "look at the logs of the step and at its job in the Bedrock console, then drop the dataset again"
-    pipeline.fail(run.id, Failure(step=run.state.lower(), reason=_overstayed(run, stayed), remedy=remedy))
+    failure = Failure(step=run.state.lower(), reason=_overstayed(run, stayed), remedy=remedy)
+    pipeline.fail(run.id, failure, {run.state})
 
 
 def _overstayed(run: Run, stayed: timedelta) -> str:

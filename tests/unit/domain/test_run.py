@@ -155,7 +155,7 @@ def test_what_a_step_finds_is_read_back_as_it_was_written() -> None:
 
 def test_waiting_is_noted_without_a_sign_of_life_and_gone_with_the_next_state() -> None:
     runs, _, run = received()
-    runs.wait(run.id, "a quota")
+    runs.wait(run, "a quota")
     waiting = runs.load(run.id)
     assert (waiting.waiting, waiting.updated_at) == ("a quota", run.updated_at)
     assert runs.move(waiting, State.ACCEPTED, event=None).waiting == runs.load(run.id).waiting == ""
@@ -177,10 +177,10 @@ def test_a_late_sign_of_life_does_not_touch_a_run_that_has_moved_on() -> None:
     assert runs.load(run.id) == moved
 
 
-def test_an_ended_run_does_not_wait() -> None:
+def test_a_run_that_has_moved_on_does_not_wait() -> None:
     runs, _, run = received()
     runs.move(run, State.REJECTED, event=None)
-    runs.wait(run.id, "a quota")
+    runs.wait(run, "a quota")
     assert runs.load(run.id).waiting == ""
 
 

@@ -102,10 +102,10 @@ def test_an_owed_event_that_cannot_be_published_stays_owed(world: World) -> None
     assert world.only.outbox == "ModelHeld"
 
 
-@pytest.mark.parametrize(
-    ("state", "hours"),
-    [(State.RECEIVED, 1), (State.DEPLOYING, 1), (State.EVALUATING, 6), (State.TRAINING, 24)],
-)
+PATIENCE = [(State.RECEIVED, 1), (State.DEPLOYING, 1), (State.EVALUATING, 6), (State.TRAINING, 24)]
+
+
+@pytest.mark.parametrize(("state", "hours"), PATIENCE)
 def test_a_run_is_stalled_after_its_patience_and_fails_after_twice_of_it(
     world: World, state: State, hours: float
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_run_is_stalled_after_its_patience_and_fails_after_twice_of_it(
     world.run(state, hours=2 * hours + 0.02)
     world.watch()
     assert world.only.state is State.FAILED
-    assert world.events.names[-1] == "RunFailed"
+    assert world.events.names.count("RunFailed") == 1
     assert f"in state {state} for " in world.only.reason
 
 
@@ -133,6 +133,27 @@ def test_a_run_that_waits_for_a_quota_is_given_a_day(world: World) -> None:
     world.run(State.ACCEPTED, hours=25, waiting="ten jobs already")
     world.watch()
     assert world.only.stalled
+    assert world.only.state is State.ACCEPTED
+
+
+@pytest.mark.parametrize(("state", "hours"), [(State.ACCEPTED, 24), *PATIENCE[1:]])
+def test_a_run_that_waits_is_called_stalled_but_never_fails(world: World, state: State, hours: float) -> None:
+    world.run(state, hours=hours - 0.02, waiting="Bedrock is at work")
+    world.watch()
+    assert not world.only.stalled
+    world.run(state, hours=50 * hours, waiting="Bedrock is at work")
+    assert world.watch() == world.watch() == 1
+    assert world.only.state is state
+    assert world.events.names.count("RunStalled") == 1
+
+
+def test_a_run_that_moves_on_while_watch_would_end_it_is_left_to_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = world.run(State.RECEIVED, hours=3)
+    monkeypatch.setattr(RunTable, "active", lambda runs: iter([run]))
+    world.runs.move(run, State.ACCEPTED, event=None)
+    world.watch()
     assert world.only.state is State.ACCEPTED
 
 
