@@ -4,9 +4,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from signalbox.task import Labels, Weights
+if TYPE_CHECKING:  # pydantic is no part of an answer: whoever only makes answers starts without it
+    from signalbox.task import Labels, Weights
 
 SUM_TOLERANCE = 0.01
 REASONING = "reasoning"
@@ -54,7 +55,7 @@ class Answer:
         return json.dumps(body | ({REASONING: self.reasoning} if self.reasoning else {}), ensure_ascii=False)
 
 
-def parse_answer(text: str, output: Weights | Labels) -> Answer:
+def parse_answer(text: str, output: "Weights | Labels") -> Answer:
     """Read a model's answer, accepting nothing but the answer.
 
     Parameters
@@ -70,19 +71,19 @@ def parse_answer(text: str, output: Weights | Labels) -> Answer:
         Text around the JSON, a missing or unknown signal, a weight that is no finite number in [0, 1],
         weights that miss a sum of 1 by more than 0.01, an unknown label.
     """
-    if isinstance(output, Labels):
+    if hasattr(output, "labels"):
         return _parse_label(text, output)
     return _parse_weights(text, output)
 
 
-def _parse_label(text: str, output: Labels) -> Answer:
+def _parse_label(text: str, output: "Labels") -> Answer:
     label = text.strip()
     if label not in output.labels:
         raise AnswerError("", f"{_shortened(label)} is not one of the task's {len(output.labels)} labels")
     return Answer(label=label)
 
 
-def _parse_weights(text: str, output: Weights) -> Answer:
+def _parse_weights(text: str, output: "Weights") -> Answer:
     try:
         body = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except AnswerError:

@@ -3,7 +3,7 @@
 Every feature is a substring of the padded query: each run of 2 to 5 characters inside a word (with the spaces
 at its ends), each word and each pair of words. With one polynomial prefix hash, the hash of any substring
 costs a subtraction and a multiplication, so that NumPy makes all features of a query in a few vector
-operations instead of a Python loop over substrings.
+operations instead of a Python loop over substrings. Several queries are one long text to it.
 """
 
 from typing import NamedTuple
@@ -14,6 +14,8 @@ CHARACTERS = range(2, 6)
 WORDS = range(1, 3)
 # NFKC can lengthen a query of 512 characters; what comes later says nothing more about where to search.
 LONGEST = 1024
+MOST_QUERIES = 32
+"""How many queries one pass takes; the tables below are as long as all of them together can be."""
 
 _SPACE = ord(" ")
 _BASE = 0x9E3779B97F4A7C15  # odd, hence invertible modulo 2**64
@@ -23,66 +25,88 @@ _HALF = np.uint64(32)
 
 
 def _powers(base: int, count: int) -> np.ndarray:
-    powers = [1]
-    for _ in range(count - 1):
-        powers.append(powers[-1] * base % 2**64)
-    return np.array(powers, dtype=np.uint64)
+    powers = np.full(count, base % 2**64, dtype=np.uint64)
+    powers[0] = 1
+    return np.cumprod(powers)
 
 
-_POWERS = _powers(_BASE, LONGEST + 2)
-_INVERSES = _powers(pow(_BASE, -1, 2**64), LONGEST + 3)
+_MOST_CHARACTERS = MOST_QUERIES * (LONGEST + 1) + 1
+_POWERS = _powers(_BASE, _MOST_CHARACTERS + CHARACTERS[-1])
+_INVERSES = _powers(pow(_BASE, -1, 2**64), len(_POWERS) + 1)
+
+# Where the runs of characters begin, and where they end but for their last two characters.
+_BEGINS = np.repeat(np.arange(_MOST_CHARACTERS), len(CHARACTERS))
+_INNER_ENDS = _BEGINS + np.tile(CHARACTERS, _MOST_CHARACTERS) - 2
 
 
 class Features(NamedTuple):
-    """The features of one query.
+    """The features of some queries.
 
     Attributes
     ----------
     hashes : np.ndarray
-        uint32, one for each occurrence; equal substrings have equal hashes.
+        uint32, one for each occurrence; equal substrings have equal hashes, whatever stands around them.
+    query : np.ndarray
+        The place of the query that each occurrence is in, counted from 0.
     first, last : np.ndarray
-        The first and the last word that each occurrence lies in, counted from 0.
+        The first and the last word that each occurrence lies in, counted from 0 through all the queries.
     """
 
     hashes: np.ndarray
+    query: np.ndarray
     first: np.ndarray
     last: np.ndarray
 
 
-def extract(query: str) -> Features:
-    """Return the features of a normalised query (words separated by single spaces); none if it is empty."""
-    codes = np.frombuffer(f" {query[:LONGEST]} ".encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    length = len(codes)
-    prefix = np.zeros(length + 1, dtype=np.uint64)
-    np.cumsum((codes + np.uint32(1)) * _POWERS[:length], out=prefix[1:])
-    spaces = np.flatnonzero(codes == _SPACE)
-    words = len(spaces) - 1
-    if length <= 2:
+def words_of(query: str) -> list[str]:
+    """Return the words of a normalised query that its features are made of."""
+    return query[:LONGEST].split()
+
+
+def extract(*queries: str) -> Features:
+    """Return the features of up to MOST_QUERIES normalised queries (words separated by single spaces).
+
+    An empty query has none. Those of a query are in the same order, whatever other queries there are.
+    """
+    words = [words_of(query) for query in queries]
+    # Neighbours share the space between them; a pair of words across it is dropped below.
+    text = " ".join([" ".join(some) for some in words if some])
+    if not text:
         nothing = np.zeros(0, dtype=np.intp)
-        return Features(nothing.astype(np.uint32), nothing, nothing)
+        return Features(nothing.astype(np.uint32), nothing, nothing, nothing)
+    # The further spaces at the end are where runs end that would reach beyond the text.
+    padded = f" {text} " + " " * CHARACTERS[-1]
+    codes = np.frombuffer(padded.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    prefix = np.zeros(len(codes) + 1, dtype=np.uint64)
+    np.cumsum((codes + np.uint32(1)) * _POWERS[: len(codes)], out=prefix[1:])
+    is_space = codes == _SPACE
+    spaces = np.flatnonzero(is_space)[: -CHARACTERS[-1]]
+    query_of = np.repeat(np.arange(len(queries)), [len(some) for some in words])
 
     # Number of the word that each character lies in; the space before a word belongs to it.
-    word_of = np.cumsum(codes == _SPACE) - 1
-    hashes, first, inside = [], [], []
-    for size in CHARACTERS:
-        starts = length - size + 1
-        if starts < 1:
-            break
-        hashes.append((prefix[size:] - prefix[:starts]) * _INVERSES[:starts])
-        first.append(word_of[:starts])
-        # A run may begin or end with a space, and so reach from one space to the next, but hold none inside.
-        inside.append(word_of[:starts] == word_of[size - 2 : length - 1])
-    kept = np.concatenate(inside)
-    hashes, first = [np.concatenate(hashes)[kept]], [np.concatenate(first)[kept]]
+    word_of = np.cumsum(is_space) - 1
+    runs = (len(text) + 1) * len(CHARACTERS)
+    # A run may begin or end with a space, and so reach from one space to the next, but hold none inside.
+    inside = np.flatnonzero(word_of[_BEGINS[:runs]] == word_of[_INNER_ENDS[:runs]])
+    begins, ends = _BEGINS[inside], _INNER_ENDS[inside] + 2
+    hashes = [(prefix[ends] - prefix[begins]) * _INVERSES[begins]]
+    first = [word_of[begins]]
     last = [first[0]]
     for size in WORDS:
-        if size > words:
+        starts = len(query_of) - size + 1
+        if starts < 1:
             break
-        begins, ends = spaces[: words - size + 1], spaces[size:] + 1
-        hashes.append((prefix[ends] - prefix[begins]) * _INVERSES[begins] + _WORD_SALT)
-        first.append(np.arange(words - size + 1))
-        last.append(first[-1] + (size - 1))
-    return Features(_mixed(np.concatenate(hashes)), np.concatenate(first), np.concatenate(last))
+        begins, ends = spaces[:starts], spaces[size:] + 1
+        phrases = (prefix[ends] - prefix[begins]) * _INVERSES[begins] + _WORD_SALT
+        words_from = np.arange(starts)
+        if len(queries) > 1:
+            within = query_of[:starts] == query_of[size - 1 :]
+            phrases, words_from = phrases[within], words_from[within]
+        hashes.append(phrases)
+        first.append(words_from)
+        last.append(words_from + (size - 1))
+    word = np.concatenate(first)
+    return Features(_mixed(np.concatenate(hashes)), query_of[word], word, np.concatenate(last))
 
 
 def _mixed(hashes: np.ndarray) -> np.ndarray:

@@ -5,28 +5,41 @@ labels. Each feature of a query holds one signed byte of evidence for each of th
 makes a probability for every known answer, and the student gives the answer that costs least in expectation.
 Where weight vectors hardly ever repeat, it gives the weights of a regression on the same features instead.
 
-Evidence is summed in integers, so that every machine comes to the same sum.
+Whatever is summed is a whole number, so that every machine, and every size of a batch, comes to the same sum;
+what is left is done one element at a time, by operations that IEEE 754 defines to the last bit.
 """
 
+import bisect
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from signalbox.answer import Answer
-from signalbox.features import extract
+from signalbox.features import CHARACTERS, LONGEST, MOST_QUERIES, WORDS, extract, words_of
 from signalbox.query import normalise
 
-FORMAT = 1
+FORMAT = 2
+MASS_UNITS = 2**16
+COST_UNITS = 2**12
 _MAGIC = b"signalbox student\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _MOST_REASONS = 3
 # A word that moved the answer less than this share of what the first one did is not worth naming.
 _LEAST_REASON = 0.25
+# Odds for each step of 1/256 in a score below the best one, as whole numbers, none of them 0: exponentials
+# differ in their last bit from machine to machine.
+_STEPS_PER_NAT = 256
+_ODDS = np.rint(np.exp(np.arange(0, -16 * _STEPS_PER_NAT, -1) / _STEPS_PER_NAT) * 2**24)
+_SUPPORT_UNITS = 2**15
+_PLACES = np.arange(MOST_QUERIES)
+_ONES = np.ones(LONGEST * (len(CHARACTERS) + len(WORDS)), dtype=np.float32)
 
 
 class StudentError(ValueError):
@@ -44,14 +57,17 @@ class Model:
     ----------
     hashes : np.ndarray
         (n) uint32, ascending: the features that are known.
-    rarity : np.ndarray
-        (n + 1) float32: inverse document frequency; the last is that of whatever is unknown.
+    mass : np.ndarray
+        (n + 1) int32: squared inverse document frequency in units of 1/MASS_UNITS; the last is that of
+        whatever is unknown.
     evidence : np.ndarray
-        (n, s + k) int8, in units of `scale`, (s + k) float32; `bias`, (s + k) float32, is added to the sum.
+        (n, s + k) int8, in units of `scale`, (s + k) float64, over the root of the query's mass; `bias`,
+        (s + k) float64, is added to the sum.
     patterns : np.ndarray
         (k, s) float64: the weight vectors known.
     cost : np.ndarray
-        (k, k) float32: what it costs to answer the row where the column is right; (0, 0) for labels.
+        (k, k) int16: what it costs to answer the row where the column is right, in units of 1/COST_UNITS;
+        (0, 0) for labels.
     pull : np.ndarray
         (1) float32: the cost of a pattern for each unit of its distance from the regression.
     prior : np.ndarray
@@ -61,7 +77,7 @@ class Model:
     """
 
     hashes: np.ndarray
-    rarity: np.ndarray
+    mass: np.ndarray
     evidence: np.ndarray
     scale: np.ndarray
     bias: np.ndarray
@@ -99,7 +115,7 @@ class Student:
     names: tuple[str, ...]
     model: Model = field(repr=False)
 
-    @property
+    @cached_property
     def prior(self) -> Answer:
         """The mean of the training labels: what to answer when nothing is known of a query."""
         if self.kind == "weights":
@@ -116,8 +132,8 @@ class Student:
         return self.opinion(query).answer
 
     def answers(self, queries: Sequence[str]) -> list[Answer]:
-        """Answer many queries."""
-        return [self.answer(query) for query in queries]
+        """Answer many queries in one pass, each as if it were alone."""
+        return [opinion.answer for opinion in self.opinions(queries)]
 
     def familiarity(self, query: str) -> float:
         """Return the share of queries like the training data that would look at least as strange as this one.
@@ -128,53 +144,115 @@ class Student:
 
     def opinion(self, query: str) -> Opinion:
         """Return the answer together with the familiarity, which is made of the same sums."""
+        return self._pass([query])[0]
+
+    def opinions(self, queries: Sequence[str]) -> list[Opinion]:
+        """Return answer and familiarity of many queries, each as if it were alone."""
+        starts = range(0, len(queries), MOST_QUERIES)
+        return [opinion for start in starts for opinion in self._pass(queries[start : start + MOST_QUERIES])]
+
+    def _pass(self, queries: Sequence[str]) -> list[Opinion]:
+        """Answer up to MOST_QUERIES queries."""
         model = self.model
-        text = normalise(query)
-        found = extract(text)
+        texts = [normalise(query) for query in queries]
+        found = extract(*texts)
         places = np.searchsorted(model.hashes, found.hashes)
-        np.minimum(places, len(model.hashes) - 1, out=places)
-        known = model.hashes[places] == found.hashes
+        known = np.flatnonzero(model.hashes.take(places, mode="clip") == found.hashes)
+        if len(queries) > 1:
+            known = known[found.query[known].argsort(kind="stable")]
         rows = places[known]
-        if not len(rows):
-            return Opinion(self.prior, 0.0)
-        rarity = model.rarity[rows]
-        mass = float(rarity @ rarity)
-        total = mass + (len(places) - len(rows)) * float(model.rarity[-1]) ** 2
-        familiarity = int(model.shares.searchsorted(mass / total, side="right")) / len(model.shares)
+        occurrences = np.bincount(found.query, minlength=len(queries)).tolist()
+        features = np.bincount(found.query[known], minlength=len(queries)).tolist()
+        answered = [place for place, count in enumerate(features) if count]
+        opinions = [Opinion(self.prior, 0.0)] * len(queries)
+        if not answered:
+            return opinions
+        ends = list(itertools.accumulate(features))
+        bounds = [(ends[place] - features[place], ends[place]) for place in answered]
+        masses = model.mass[rows]
+        mass = [int(masses[begin:end].sum(dtype=np.int64)) for begin, end in bounds]
 
-        evidence = model.evidence.take(rows, axis=0)
-        unit = model.scale / np.float32(math.sqrt(mass))
-        scores = evidence.sum(axis=0, dtype=np.int32).astype(np.float32) * unit + model.bias
-        answer, direction = self._weights(scores) if self.kind == "weights" else self._label(scores)
-        support = evidence @ (direction * unit)
-        reasons = _reasons(text.split(), support, found.first[known], found.last[known])
-        return Opinion(replace(answer, reasoning=_sentence(answer, reasons)), familiarity)
+        evidence = model.evidence.take(rows, axis=0).astype(np.float32)
+        sums = np.array([_ONES[: end - begin] @ evidence[begin:end] for begin, end in bounds])
+        scores = sums * (model.scale / np.sqrt(mass)[:, None]) + model.bias
+        answers, directions = self._weights(scores) if self.kind == "weights" else self._labels(scores)
 
-    def _weights(self, scores: np.ndarray) -> tuple[Answer, np.ndarray]:
-        """Return the answer, and which scores speak for the weight of its dominant signal (s + k)."""
+        directions = np.rint(directions * self._support_units).astype(np.float32)
+        moved = np.concatenate(
+            [evidence[begin:end] @ row for (begin, end), row in zip(bounds, directions, strict=True)]
+        )
+        words = [words_of(text) for text in texts]
+        # A pair of words counts half for each of them.
+        first_word = [0, *itertools.accumulate(map(len, words))]
+        by_word = np.bincount(found.first[known], moved, first_word[-1])
+        by_word = (by_word + np.bincount(found.last[known], moved, first_word[-1])).tolist()
+        for place, answer, heard in zip(answered, answers, mass, strict=True):
+            reasons = _reasons(words[place], by_word[first_word[place] : first_word[place + 1]])
+            said = Answer(answer.weights, answer.label, answer.confidence, _sentence(answer, reasons))
+            unheard = (occurrences[place] - features[place]) * self._unknown_mass
+            familiarity = bisect.bisect_right(self._shares, heard / (heard + unheard)) / len(self._shares)
+            opinions[place] = Opinion(said, familiarity)
+        return opinions
+
+    def _weights(self, scores: np.ndarray) -> tuple[list[Answer], np.ndarray]:
+        """Return answers (m), and which scores (m, s + k) speak for the weight of their dominant signal."""
         model, signals = self.model, len(self.names)
-        regression = scores[:signals]
-        direction = np.zeros_like(scores)
+        regression, likelihood = scores[:, :signals], scores[:, signals:]
+        directions = np.zeros_like(scores)
         if not len(model.patterns):
-            weights = _on_simplex(regression)
-            direction[weights.argmax()] = 1
-            return Answer(weights=self._named(weights)), direction
-        costs = model.cost @ _softmax(scores[signals:])
-        costs += np.abs(model.patterns - regression) @ np.full(signals, model.pull[0])
-        best = int(costs.argmin())
-        weights = model.patterns[best]
-        dominant = model.patterns[:, weights.argmax()]
-        direction[signals:] = _contrast(scores[signals:], best, np.maximum(dominant[best] - dominant, 0))
-        return Answer(weights=self._named(weights)), direction
+            weights = np.array([_on_simplex(row) for row in regression])
+            directions[np.arange(len(scores)), weights.argmax(axis=1)] = 1
+            return [Answer(weights=self._named(row)) for row in weights], directions
+        odds = _odds(likelihood)
+        costs, gaps, patterns = self._decision
+        expected = odds @ costs / (odds.sum(axis=1, keepdims=True) * COST_UNITS)
+        distances = np.abs(patterns - regression.T[:, :, None]).sum(axis=0)
+        best = (expected + distances * float(model.pull[0])).argmin(axis=1)
+        directions[:, signals:] = _contrasts(odds, best, gaps[best])
+        return [Answer(weights=self._named(row)) for row in model.patterns[best]], directions
 
-    def _label(self, scores: np.ndarray) -> tuple[Answer, np.ndarray]:
-        """Return the answer, and which scores speak for its label (k)."""
-        probability = _softmax(scores)
-        best = int(probability.argmax())
+    def _labels(self, scores: np.ndarray) -> tuple[list[Answer], np.ndarray]:
+        """Return answers (m), and which scores (m, k) speak for their label."""
+        best = scores.argmax(axis=1)
+        odds = _odds(scores)
+        confidence = odds.max(axis=1) / odds.sum(axis=1)
         others = np.ones_like(scores)
-        others[best] = 0
-        answer = Answer(label=self.names[best], confidence=float(probability[best]))
-        return answer, _contrast(scores, best, others)
+        others[_PLACES[: len(best)], best] = 0
+        answers = [
+            Answer(label=self.names[label], confidence=share)
+            for label, share in zip(best.tolist(), confidence.tolist(), strict=True)
+        ]
+        return answers, _contrasts(odds, best, others)
+
+    @cached_property
+    def _decision(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a decision between patterns needs, laid out for it: costs (k, k), gaps (k, k), patterns (s, 1, k).
+
+        Costs have a column for each answer. A gap says by how much the column's pattern has less of the row's
+        dominant signal. Both are whole numbers so small that float64 holds their products with odds, and the
+        sums of these, exactly.
+        """
+        patterns = np.ascontiguousarray(self.model.patterns.T)
+        dominant = patterns[self.model.patterns.argmax(axis=1)]
+        gaps = np.rint(np.maximum(dominant.diagonal()[:, None] - dominant, 0) * COST_UNITS)
+        return np.ascontiguousarray(self.model.cost.T, dtype=np.float64), gaps, patterns[:, None, :]
+
+    @cached_property
+    def _support_units(self) -> np.ndarray:
+        """The scale (s + k) in units in which a direction can be rounded.
+
+        A direction's elements have a sum of 2, signs aside, so that the sums with bytes stay below 2**24, the
+        whole numbers that float32 holds.
+        """
+        return self.model.scale * (_SUPPORT_UNITS / self.model.scale.max())
+
+    @cached_property
+    def _unknown_mass(self) -> int:
+        return int(self.model.mass[-1])
+
+    @cached_property
+    def _shares(self) -> list[float]:
+        return self.model.shares.tolist()
 
     def _named(self, weights: np.ndarray) -> dict[str, float]:
         return dict(zip(self.names, weights.tolist(), strict=True))
@@ -231,25 +309,23 @@ def _arrays(manifest: list[Any], payload: bytes) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    odds = np.exp(scores - scores.max())
-    return odds / odds.sum()
+def _odds(scores: np.ndarray) -> np.ndarray:
+    """Return how likely each score (m, k) is against the best of its row, as whole numbers."""
+    below = (scores.max(axis=1, keepdims=True) - scores) * _STEPS_PER_NAT
+    return _ODDS.take(below.astype(np.int32), mode="clip")
 
 
-def _contrast(scores: np.ndarray, best: int, gaps: np.ndarray) -> np.ndarray:
-    """Return the direction (k) from an answer's rivals, the likeliest above all, to the answer itself.
+def _contrasts(odds: np.ndarray, best: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Return directions (m, k) from each answer's rivals, the likeliest above all, to the answer itself.
 
-    The softmax among rivals alone tells them apart even where the answer is as good as certain. Each counts
-    as much as what it would change (`gaps`, 0 for what is no rival).
+    Each rival counts as much as what it would change (`gaps`, whole numbers, 0 for what is no rival). Odds are
+    never 0, so that there are rivals even where the answer is as good as certain.
     """
-    rivals = np.where(gaps > 0, scores, -np.inf)
-    strongest = rivals.max()
-    if strongest == -np.inf:
-        return np.zeros_like(scores)
-    odds = np.exp(rivals - strongest)
-    direction = odds * (gaps / -odds.sum())
-    direction[best] = -direction.sum()
-    return direction
+    directions = odds * gaps
+    total = directions.sum(axis=1)
+    directions /= -np.maximum(total, 1)[:, None]
+    directions[_PLACES[: len(best)], best] = np.minimum(total, 1)
+    return directions
 
 
 def _on_simplex(weights: np.ndarray) -> np.ndarray:
@@ -260,22 +336,18 @@ def _on_simplex(weights: np.ndarray) -> np.ndarray:
     return np.maximum(weights - excess[np.flatnonzero(descending > excess)[-1]], 0)
 
 
-def _reasons(words: list[str], support: np.ndarray, first: np.ndarray, last: np.ndarray) -> list[str]:
+def _reasons(words: list[str], by_word: list[float]) -> list[str]:
     """Return the words, neighbours as one phrase, that did most for the answer, the strongest first.
 
     Parameters
     ----------
-    words : list[str]
-        The words of the query.
-    support, first, last : np.ndarray
-        What each known feature did for the answer, and the first and last word that it lies in; a pair of
-        words counts half for each of them.
+    words, by_word : list[str], list[float]
+        The words of the query, and what the features of each did for the answer.
     """
-    by_word = np.bincount(first, support, len(words)) + np.bincount(last, support, len(words))
-    strongest = float(by_word.max())
+    strongest = max(by_word)
     if strongest <= 0:
         return []
-    ranked = np.argsort(-by_word, kind="stable")[:_MOST_REASONS].tolist()
+    ranked = sorted(range(len(words)), key=lambda word: -by_word[word])[:_MOST_REASONS]
     chosen = sorted(word for word in ranked if by_word[word] >= _LEAST_REASON * strongest)
     phrases: list[list[int]] = []
     for word in chosen:

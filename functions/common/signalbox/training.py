@@ -21,7 +21,7 @@ import scipy.special
 from signalbox.answer import Answer
 from signalbox.features import extract
 from signalbox.query import normalise
-from signalbox.student import Model, Student
+from signalbox.student import COST_UNITS, MASS_UNITS, Model, Student
 from signalbox.task import Labels, Weights
 
 # Strength of the penalty on evidence, beside a loss summed over the records. A teacher's weights are noisy;
@@ -392,14 +392,15 @@ def _model(fit: _Fit, sharpness: float, vocabulary: _Vocabulary, lesson: _Lesson
     columns = np.hstack([fit.weights, fit.answers * sharpness]) * vocabulary.rarity[:-1, None]
     scale = np.maximum(np.abs(columns).max(axis=0), 1e-9) / 127
     labels = lesson.weights if lesson.weights.shape[1] else lesson.shares
+    costs = _cost(lesson.patterns) if lesson.patterns.size else np.zeros((0, 0))
     return Model(
         hashes=vocabulary.hashes,
-        rarity=vocabulary.rarity.astype(np.float32),
+        mass=np.rint(vocabulary.rarity**2 * MASS_UNITS).astype(np.int32),
         evidence=np.rint(columns / scale).astype(np.int8),
-        scale=scale.astype(np.float32),
-        bias=np.hstack([fit.weights_bias, fit.answers_bias * sharpness]).astype(np.float32),
+        scale=scale * math.sqrt(MASS_UNITS),
+        bias=np.hstack([fit.weights_bias, fit.answers_bias * sharpness]).astype(np.float64),
         patterns=lesson.patterns.round(9),
-        cost=(_cost(lesson.patterns) if lesson.patterns.size else np.zeros((0, 0))).astype(np.float32),
+        cost=np.rint(costs * COST_UNITS).astype(np.int16),
         pull=np.array([_PULL], dtype=np.float32),
         prior=np.average(labels, axis=0, weights=lesson.counts).astype(np.float32),
         shares=np.quantile(vocabulary.familiar, np.linspace(0, 1, _LEVELS)).astype(np.float32),

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.answer import Answer
+from signalbox.features import MOST_QUERIES
+from signalbox.student import _ODDS
 
 STRANGE = {
     "empty": "",
@@ -80,11 +82,36 @@ def test_the_answer_depends_on_the_normalised_query_only(taught_weights, query) 
     assert student.opinion(f"  {query.upper().lower()}! ") == student.opinion(query.upper().lower())
 
 
-def test_many_queries_are_answered_as_each_alone(taught_weights, taught_labels) -> None:
+TEXTS = st.one_of(
+    st.text(max_size=60),
+    st.lists(
+        st.sampled_from(
+            ["ships", "bells", "speech", "the", "a", "of", "harbour", "desert", "at", "night", "turning"]
+        )
+    ).map(" ".join),
+)
+
+
+@given(queries=st.lists(TEXTS, max_size=2 * MOST_QUERIES + 1))
+def test_a_batch_is_answered_to_the_last_bit_as_each_query_alone(
+    taught_weights, taught_labels, queries
+) -> None:
+    for student in (taught_weights.student, taught_labels.student):
+        assert student.opinions(queries) == [student.opinion(query) for query in queries]
+
+
+def test_a_batch_of_strange_queries_is_answered_as_each_alone(taught_weights, taught_labels) -> None:
     for taught in (taught_weights, taught_labels):
         queries = [query for query, _ in taught.examples[::7]] + list(STRANGE.values())
         assert taught.student.answers(queries) == [taught.student.answer(query) for query in queries]
-    assert taught_weights.student.answers([]) == []
+        assert taught.student.answers([]) == []
+
+
+def test_odds_do_not_hang_on_the_last_bit_of_an_exponential() -> None:
+    """The table is rounded; no entry is so near a half that another library's rounding could change it."""
+    exact = [math.exp(-step / 256) * 2**24 for step in range(16 * 256)]
+    assert min(abs(value % 1 - 0.5) / value for value in exact) > 1e-13
+    assert _ODDS.tolist() == [round(value) for value in exact]
 
 
 def test_the_prior_is_the_mean_of_the_training_labels(taught_weights, taught_labels) -> None:

@@ -42,6 +42,19 @@ def test_each_feature_knows_the_words_it_lies_in() -> None:
     assert lies_in[2, 2] > lies_in[0, 0] == lies_in[1, 1]
 
 
+@given(queries=st.lists(st.text(max_size=30).map(normalise), max_size=5))
+def test_features_are_the_same_in_company(queries) -> None:
+    found = extract(*queries)
+    assert sorted(set(found.query)) == [place for place, query in enumerate(queries) if query]
+    start = 0
+    for place, query in enumerate(queries):
+        alone, together = extract(query), found.query == place
+        assert found.hashes[together].tolist() == alone.hashes.tolist()
+        assert (found.first[together] - start).tolist() == alone.first.tolist()
+        assert (found.last[together] - start).tolist() == alone.last.tolist()
+        start += len(query.split())
+
+
 def test_nothing_has_no_features() -> None:
     assert len(extract("").hashes) == 0
 
