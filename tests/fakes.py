@@ -3,10 +3,12 @@
 import copy
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from tests.builders import client_error
 
@@ -127,6 +129,7 @@ class FakeS3:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.versions: list[tuple[str, datetime]] = []
+        self.version_ids: Callable[[int], str] = "v{}".format
         self.content_types: dict[str, str] = {}
         self.fail_next: Exception | None = None
 
@@ -144,6 +147,15 @@ class FakeS3:
         chunks = lambda size: iter(lambda: body.read(size), b"")  # noqa: E731
         return {"Body": SimpleNamespace(read=body.read, iter_chunks=chunks)}
 
+    def head_object(self, Bucket: str, Key: str) -> Item:  # noqa: N803
+        try:
+            self.get_object(Bucket, Key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":  # a HEAD has no body to say so in
+                raise client_error("404", status=404) from error
+            raise
+        return {}
+
     def get_paginator(self, operation: str) -> Any:
         return SimpleNamespace(paginate=lambda Bucket, Prefix: self._pages(operation, Prefix))  # noqa: N803
 
@@ -153,7 +165,13 @@ class FakeS3:
             name = "Contents"
         else:
             found = [
-                {"Key": key, "LastModified": at, "VersionId": f"v{place}", "ETag": '"e"', "Size": 1}
+                {
+                    "Key": key,
+                    "LastModified": at,
+                    "VersionId": self.version_ids(place),
+                    "ETag": '"e"',
+                    "Size": 1,
+                }
                 for place, (key, at) in enumerate(self.versions)
                 if key.startswith(prefix)
             ]

@@ -11,5 +11,7 @@ from signalbox.validate import receive, validate
 @observed
 def handler(event: dict[str, Any], context: Any) -> None:
     """Act on "Object Created" of S3, or on RunNudged."""
-    dataset = dataset_in(event)
-    validate(receive(dataset, pipeline()) if dataset else run_id_in(event), pipeline())
+    if event.get("source") != "aws.s3":
+        validate(run_id_in(event), pipeline())
+    elif dataset := dataset_in(event):
+        validate(receive(dataset, pipeline()), pipeline())

@@ -34,6 +34,10 @@ def rejected(
             "datasets/no-such-task/drop.jsonl",
             "there is no task no-such-task: upload its spec to tasks/no-such-task/task.yaml",
         ),
+        (
+            "datasets/no-task/drop.jsonl",
+            "there is no task no-task: upload its spec to tasks/no-task/task.yaml",
+        ),
         ("datasets/drop.jsonl", "datasets/drop.jsonl lies in no task's folder"),
         ("datasets/Clip Search/drop.jsonl", "lies in no task's folder"),
         ("datasets/a-name-of-more-than-24-characters/drop.jsonl", "lies in no task's folder"),
@@ -62,6 +66,36 @@ def test_a_dataset_of_an_invalid_task_is_rejected_with_what_is_wrong_in_it(
     cloud.s3.put_object(Bucket=DATA_BUCKET, Key="tasks/clip-search/task.yaml", Body=content)
     _, findings = rejected(cloud)
     assert all(reason in findings["reasons"][0] for reason in ["tasks/clip-search/task.yaml", *reasons])
+
+
+def test_of_a_task_that_is_wrong_all_over_some_faults_are_named_and_the_others_counted(cloud: Cloud) -> None:
+    faults = spec() | {f"key{number}{'x' * 400}": 1 for number in range(500)}
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key="tasks/clip-search/task.yaml", Body=task_yaml(faults))
+    run, findings = rejected(cloud)
+    assert len(findings["reasons"]) == 21
+    assert findings["reasons"][-1] == "and 480 more"
+    assert max(map(len, findings["reasons"])) == 300
+    assert len(run.model_dump_json()) < 30_000
+
+
+def test_a_problem_with_an_endless_key_is_shortened(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    _, findings = rejected(cloud, labelled() + line("q", truth(QUERIES[0]), **{"k" * 15_000: 1}) * 9)
+    assert [len(problem["field"]) for problem in findings["problems"]] == [300] * 9
+
+
+def test_the_golden_set_of_the_live_run_must_go_with_the_prompt(cloud: Cloud) -> None:
+    # Given a live model, and a prompt that leaves no room for an answer
+    cloud.upload_task(spec())
+    assert cloud.finish(cloud.drop(labelled())).state is State.PROMOTED
+    cloud.mails()
+    cloud.upload_task(spec(prompt="€" * 5_500))
+    # When prompts are dropped
+    run = cloud.finish(cloud.drop(prompts(), "datasets/clip-search/prompts.jsonl"))
+    # Then they are rejected: no record fits
+    assert run.state is State.REJECTED
+    assert "of the live run" in run.reason
+    assert "16,384 bytes" in cloud.mails()[0][1]
 
 
 def test_too_many_invalid_lines_are_listed_by_line_field_and_reason(cloud: Cloud) -> None:
@@ -136,7 +170,9 @@ def test_an_upload_to_another_folder_starts_nothing(cloud: Cloud) -> None:
     assert cloud.invoked.total() == 0
 
 
-def test_a_folder_is_no_dataset(cloud: Cloud) -> None:
-    cloud.s3.put_object(Bucket=DATA_BUCKET, Key="datasets/clip-search/", Body=b"")
+@pytest.mark.parametrize("key", ["datasets/clip-search/", "datasets/"])
+def test_a_folder_is_no_dataset(cloud: Cloud, key: str) -> None:
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key=key, Body=b"")
     cloud.settle()
+    assert (cloud.invoked["validate"], cloud.crashes) == (1, [])
     assert list(cloud.runs.active()) == []

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from signalbox.answer import Answer, serialisable_weights
@@ -64,10 +64,7 @@ class Dataset:
             "balance": self.balance,
             "prior": self.prior,
             "golden_source": self.golden_source,
-            "problems": [
-                {"line": problem.line, "field": problem.field, "reason": problem.reason}
-                for problem in self.problems
-            ],
+            "problems": [asdict(problem) for problem in self.problems],
         }
 
 
@@ -122,7 +119,8 @@ def examine(
     Returns
     -------
     Dataset
-        With `reasons` unless it is accepted. Reading stops after the 15,001st usable record.
+        With `reasons` unless it is accepted. Reading stops after the 15,001st usable record, and where so many
+        lines are invalid that no number of usable ones to come could outweigh them.
     """
     dataset = Dataset(golden_source=golden_source)
     records: list[Record] = []
@@ -133,6 +131,8 @@ def examine(
             invalid += 1
             if len(dataset.problems) < LISTED_PROBLEMS:
                 dataset.problems.append(entry)
+            if invalid > _most_invalid(task):
+                break
             continue
         records.append(entry)
         if len(records) > MAX_RECORDS:
@@ -157,6 +157,12 @@ def examine(
     dataset.prior = _prior(known)
     dataset.reasons = list(_reasons(dataset, task))
     return dataset
+
+
+def _most_invalid(task: Task) -> float:
+    """Return how many invalid lines the largest dataset may have: of x lines, x - 15,000 and their share of x."""
+    share = task.dataset.max_invalid_share
+    return share / (1 - share) * MAX_RECORDS
 
 
 def _by_query(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -299,6 +305,13 @@ def _reasons(dataset: Dataset, task: Task) -> Iterable[str]:
         return
     if counts["lines"] == 0:
         yield "the dataset is empty"
+        return
+    if counts["invalid"] > _most_invalid(task):
+        yield (
+            f"{counts['invalid']:,} of the first {counts['lines']:,} lines cannot be used, more than "
+            f"dataset.max_invalid_share of the task ({task.dataset.max_invalid_share:.1%}) allows in any dataset of "
+            f"{MAX_RECORDS:,} records; mend the lines listed"
+        )
         return
     if counts["invalid"] > task.dataset.max_invalid_share * counts["lines"]:
         yield (

@@ -8,10 +8,9 @@ from signalbox.events import Event
 from signalbox.models import check_distillation
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline, step
-from signalbox.records import Record, read_records
 from signalbox.run import PermanentFailure, Run, State
 from signalbox.settings import setting
-from signalbox.store import CUSTOMIZATION, STUDENT, STUDENT_CURVE, TASK, TRAIN
+from signalbox.store import CUSTOMIZATION, STUDENT, STUDENT_CURVE, TRAIN
 from signalbox.task import Task
 from signalbox.training import train
 
@@ -22,24 +21,25 @@ def distill(run: Run, pipeline: Pipeline) -> None:
 
     The order is by cost: what may be refused is checked first, the embedded student costs seconds, the job money.
     """
-    task = Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
-    if "bedrock" in task.candidates and task.customization:
-        check_distillation(task.customization, pipeline.bedrock)
+    task = pipeline.task(run)
+    customization = task.customization if "bedrock" in task.candidates else None
+    if customization:
+        check_distillation(customization, pipeline.bedrock)
     trained = (
         _train_embedded(run, task, pipeline)
         if "embedded" in task.candidates
         else "no embedded student asked for"
     )
-    if "bedrock" in task.candidates and task.customization:
+    if customization:
         job_arn = pipeline.bedrock.start_customization(
             run.id,
-            task.customization,
+            customization,
             role_arn=setting("CUSTOMIZATION_ROLE_ARN"),
             training=pipeline.store.uri(run.id, TRAIN),
             output=pipeline.store.uri(run.id, CUSTOMIZATION),
             kms_key_arn=setting("CUSTOM_MODEL_KMS_KEY_ARN"),
         )
-        note = f"{trained}; {task.customization.teacher} teaches {task.customization.student}"
+        note = f"{trained}; {customization.teacher} teaches {customization.student}"
         pipeline.advance(run, State.TRAINING, event=Event.TRAINING_STARTED, note=note, job_arn=job_arn)
     else:
         # No event between the two: `deploy` has nothing to do for a task without a Bedrock model.
@@ -51,13 +51,12 @@ def distill(run: Run, pipeline: Pipeline) -> None:
 
 def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:
     """Train the embedded student unless an earlier attempt has, and say in words what there is."""
-    if pipeline.store.get(run.id, STUDENT) is not None:
+    if pipeline.store.has(run.id, STUDENT):
         return "embedded student trained before"
-    records = read_records([pipeline.store.get(run.id, TRAIN) or b""], task)
     examples: list[tuple[str, Answer]] = [
         (record.query, record.answer)
-        for record in records
-        if isinstance(record, Record) and record.answer is not None
+        for record in pipeline.records(run, TRAIN, task)
+        if record.answer is not None
     ]
     if not examples:
         if task.first_served == "embedded":  # said here, before the job costs money
@@ -67,8 +66,13 @@ def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:
                 "drop labelled records, or let bedrock come first in serve.order",
             )
         return "no embedded student: no record is labelled"
-    pipeline.runs.touch(run)
-    trained = train(examples, task.output, task=task.name, run_id=run.id, progress=logger.info)
+    beat = pipeline.heartbeat(run)
+
+    def report(message: str) -> None:
+        logger.info(message)
+        beat()
+
+    trained = train(examples, task.output, task=task.name, run_id=run.id, progress=report)
     artefact = trained.student.to_bytes()
     pipeline.store.put(run.id, STUDENT_CURVE, _csv(trained.curve))
     pipeline.store.put(run.id, STUDENT, artefact)  # last: its presence says that training is done

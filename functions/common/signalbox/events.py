@@ -74,9 +74,13 @@ class CustomizationJobEvent(EventBridgeModel):
 
 
 def dataset_in(event: dict[str, Any]) -> DatasetObject | None:
-    """Return the object that an S3 event announces, or None if the event is another one or names a folder."""
-    if event.get("source") != "aws.s3":
-        return None
+    """Return the object that an S3 event announces, or None if it is a folder, as the S3 console makes them.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the event does not have the shape that S3 documents.
+    """
     detail = S3EventNotificationEventBridgeModel.model_validate(event).detail
     if detail.object.key.endswith("/"):
         return None

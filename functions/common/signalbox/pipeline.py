@@ -1,6 +1,8 @@
 """What every step of the pipeline shares: load the run, look at its state, act, advance it once, publish."""
 
 import functools
+import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
@@ -12,9 +14,13 @@ from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
 from signalbox.live import Live
 from signalbox.observability import logger, metrics
+from signalbox.records import Record, read_records
 from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded
 from signalbox.settings import setting
-from signalbox.store import RunStore
+from signalbox.store import TASK, RunStore
+from signalbox.task import Task
+
+_HEARTBEAT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,43 @@ class Pipeline:
         if run.outbox is not None:
             self.bus.publish(run.outbox, run)
             self.runs.delivered(run)
+
+    def task(self, run: Run) -> Task:
+        """Return the task of a run as it was when the dataset was accepted."""
+        return Task.model_validate_json(self.store.get(run.id, TASK) or b"")
+
+    def records(self, run: Run, name: str, task: Task) -> list[Record]:
+        """Return the records of train.jsonl or golden.jsonl, which `validate` wrote for a run.
+
+        Raises
+        ------
+        ValueError
+            If the file is gone or a line of it cannot be used: it is not what was validated.
+        """
+        content = self.store.get(run.id, name)
+        if content is None:
+            raise ValueError(f"{run.id} has no {name}")
+        records = []
+        for entry in read_records([content], task):
+            if not isinstance(entry, Record):
+                raise ValueError(f"{name} of {run.id}, line {entry.line}, {entry.field}: {entry.reason}")
+            records.append(entry)
+        return records
+
+    def heartbeat(self, run: Run) -> Callable[[], None]:
+        """Return what a step of minutes calls while it is at work, so that `watch` leaves the run to it.
+
+        However often it is called, the run is touched at most every 30 seconds.
+        """
+        touched = -math.inf
+
+        def beat() -> None:
+            nonlocal touched
+            if time.monotonic() - touched >= _HEARTBEAT_SECONDS:
+                self.runs.touch(run)
+                touched = time.monotonic()
+
+        return beat
 
     def fail(self, run_id: str, failure: Failure, states: Collection[State]) -> None:
         """End a run that cannot succeed, if it is still in one of the states in which that was found out."""

@@ -8,12 +8,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signalbox.answer import Answer, AnswerError, parse_answer
-from signalbox.query import normalise
+from signalbox.query import MAX_QUERY_CHARACTERS, normalise
 from signalbox.task import Task
 
 SCHEMA_VERSION = "bedrock-conversation-2024"
 MAX_LINE_BYTES = 16 * 1024
 """Bedrock's quota for a line of distillation input (general reference, Amazon Bedrock quotas)."""
+
+MAX_TEXT = 300
+"""The longest field or reason of a problem: five of them go into an event and a mail."""
 
 _USER_TEXT = "messages[0].content[0].text"
 _ASSISTANT_TEXT = "messages[1].content[0].text"
@@ -59,6 +62,16 @@ class Problem:
     line: int
     field: str
     reason: str
+
+    def __post_init__(self) -> None:
+        # The name of an unknown key, say, may be as long as the line.
+        object.__setattr__(self, "field", shortened(self.field))
+        object.__setattr__(self, "reason", shortened(self.reason))
+
+
+def shortened(text: str) -> str:
+    """Return a text of at most 300 characters, with an ellipsis where it was cut."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 class _Strict(BaseModel):
@@ -149,8 +162,14 @@ def _interpret(number: int, conversation: _Conversation, task: Task) -> Record |
     query = user.content[0].text
     if not normalise(query):
         return Problem(number, _USER_TEXT, "the query is empty")
+    if len(query) > MAX_QUERY_CHARACTERS:
+        return Problem(
+            number,
+            _USER_TEXT,
+            f"the query has {len(query):,} characters; the API takes at most {MAX_QUERY_CHARACTERS}",
+        )
     if not reply:
-        return Record(number, query, normalise(query), None, None)
+        return _writable(Record(number, query, normalise(query), None, None), task)
     if reply[0].role != "assistant":
         return Problem(
             number, "messages[1].role", "must be assistant: a record is one question and one answer"
@@ -160,7 +179,19 @@ def _interpret(number: int, conversation: _Conversation, task: Task) -> Record |
         answer = parse_answer(answer_text, task.output)
     except AnswerError as error:
         return Problem(number, _ASSISTANT_TEXT + (f": {error.field}" if error.field else ""), error.reason)
-    return Record(number, query, normalise(query), answer, answer_text)
+    return _writable(Record(number, query, normalise(query), answer, answer_text), task)
+
+
+def _writable(record: Record, task: Task) -> Record | Problem:
+    """Return a record that Bedrock takes as the run writes it: with the task's prompt."""
+    length = len(record.to_json(task.prompt).rstrip(b"\n"))
+    if length > MAX_LINE_BYTES:
+        return Problem(
+            record.line,
+            "",
+            f"with the prompt of task {task.name} the line has {length:,} bytes; Bedrock takes {MAX_LINE_BYTES:,}",
+        )
+    return record
 
 
 def _field(location: tuple[str | int, ...]) -> str:

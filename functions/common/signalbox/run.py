@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from signalbox.live import LIVE_PREFIX, Live
 from signalbox.task import NAME_LENGTH, NAME_PATTERN
 
-NO_TASK = "no-task"
+NO_TASK = "no_task"
+"""Stands in for a task; no task can be named so, as its name allows no underscore."""
 ACTIVE_INDEX = "active-runs"
 _ACTIVE = "active"
 

@@ -16,7 +16,10 @@ STUDENT = "student/student.bin"
 STUDENT_CURVE = "student/curve.csv"
 CUSTOMIZATION = "customization/"
 JUDGE = "judge/"
+EVALUATION = "evaluation.json"
 JUDGE_DATASET = "judge/dataset.jsonl"
+JUDGE_SCORES = "judge/scores.json"
+COMPARISON = "comparison.json"
 METRICS = "metrics.json"
 REPORT = "report.html"
 
@@ -63,6 +66,16 @@ class RunStore:
         """Return one of a run's objects, or None if the run has none of this name."""
         return self._read(_key(run_id, name))
 
+    def has(self, run_id: str, name: str) -> bool:
+        """Tell whether a run has an object of this name."""
+        try:
+            self._s3.head_object(Bucket=self._bucket, Key=_key(run_id, name))
+        except ClientError as error:
+            if _missing(error):
+                return False
+            raise
+        return True
+
     def task_spec(self, task: str) -> bytes | None:
         """Return the task.yaml that was uploaded for a task, or None."""
         return self._read(f"tasks/{task}/task.yaml")
@@ -92,13 +105,19 @@ class RunStore:
         return [output for output in outputs if output is not None]
 
     def dropped_between(self, earliest: datetime, latest: datetime) -> Iterator[DatasetObject]:
-        """Return every object version dropped under datasets/ between two moments."""
+        """Return every object version dropped under datasets/ between two moments.
+
+        Without those of a bucket that keeps no versions: what S3 lists of them does not give the id of the run that
+        their event has started (`run_id_for`).
+        """
         pages = self._s3.get_paginator("list_object_versions").paginate(
             Bucket=self._bucket, Prefix="datasets/"
         )
         for page in pages:
             for version in page.get("Versions", []):
-                if earliest <= version["LastModified"] <= latest and not version["Key"].endswith("/"):
+                if version["VersionId"] == "null" or version["Key"].endswith("/"):
+                    continue
+                if earliest <= version["LastModified"] <= latest:
                     yield DatasetObject(
                         bucket=self._bucket,
                         key=version["Key"],

@@ -9,6 +9,10 @@ NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
 NAME_LENGTH = 24
 RESERVED_SIGNALS = {"reasoning"}
 
+MAX_SPEC_LENGTH = 256 * 1024
+MAX_SPEC_PARTS = 10_000
+_EXCESS = f"a spec may have no aliases (*name), which can unfold without end, and {MAX_SPEC_PARTS:,} keys and values"
+
 Share = Annotated[float, Field(ge=0, le=1)]
 ModelId = Annotated[str, Field(min_length=1, max_length=2048)]
 Candidate = Literal["embedded", "bedrock"]
@@ -65,13 +69,18 @@ class Customization(_Section):
     teacher: ModelId
     student: ModelId
     max_response_tokens: int = Field(default=200, ge=1, le=5000)
-    hyperparameters: dict[str, str] = {}
+    hyperparameters: dict[str, str] = Field(default={}, max_length=20)
 
     @field_validator("hyperparameters", mode="before")
     @classmethod
     def _as_bedrock_takes_them(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, str | int | float):
+                raise ValueError(f"{name} must be a number or a text")
         # The API's hyperParameters are a map of strings; YAML reads 2 as a number.
-        return {key: str(value) for key, value in values.items()} if isinstance(values, dict) else values
+        return {name: str(value) for name, value in values.items()}
 
 
 class Compare(_Section):
@@ -141,7 +150,7 @@ class Gates(_Section):
 class Dataset(_Section):
     """What a dataset of this task may look like."""
 
-    max_invalid_share: Share = 0.02
+    max_invalid_share: float = Field(default=0.02, ge=0, le=0.5)
     golden_share: float = Field(default=0.15, gt=0, le=0.5)
     max_golden: int = Field(default=200, ge=20, le=1000)
 
@@ -227,7 +236,12 @@ class Task(_Section):
         """
         import yaml  # not at import: the route reads its task from the live pointer, as JSON
 
+        if len(text) > MAX_SPEC_LENGTH:
+            raise TaskError(source, [f"has {len(text):,} bytes; at most {MAX_SPEC_LENGTH:,} are read"])
         try:
+            for number, part in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
+                if isinstance(part, yaml.AliasEvent) or number > MAX_SPEC_PARTS:
+                    raise TaskError(source, [f"line {part.start_mark.line + 1}: {_EXCESS}"])
             node = yaml.compose(text, Loader=yaml.CSafeLoader)
             content = yaml.safe_load(text)
         except yaml.YAMLError as error:

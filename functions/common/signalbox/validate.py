@@ -1,17 +1,21 @@
 """validate: a dataset dropped into S3 becomes a run, and the run is accepted or rejected."""
 
 import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
-from signalbox.dataset import MAX_BYTES, Dataset, GoldenError, examine, read_golden
+from signalbox.dataset import LISTED_PROBLEMS, MAX_BYTES, Dataset, GoldenError, examine, read_golden
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
-from signalbox.records import Record
+from signalbox.records import Record, shortened
 from signalbox.run import NO_TASK, DatasetObject, Run, State
 from signalbox.store import GOLDEN, TASK, TRAIN, VALIDATION
 from signalbox.task import NAME_LENGTH, Task, TaskError
 
 _LISTED_IN_EVENT = 5
+_LISTED_REASONS = 20
+"""Of 300 characters at most: the run's item may have 400 KB, its event 256 KB."""
 
 
 class Rejection(Exception):
@@ -19,8 +23,10 @@ class Rejection(Exception):
 
     def __init__(self, reasons: list[str], findings: dict[str, Any] | None = None) -> None:
         super().__init__("; ".join(reasons))
-        self.reasons = reasons
-        self.findings = findings or {"accepted": False, "reasons": reasons, "problems": []}
+        self.reasons = [shortened(reason) for reason in reasons[:_LISTED_REASONS]]
+        if len(reasons) > _LISTED_REASONS:
+            self.reasons.append(f"and {len(reasons) - _LISTED_REASONS:,} more")
+        self.findings = (findings or {"problems": []}) | {"accepted": False, "reasons": self.reasons}
 
 
 def receive(dataset: DatasetObject, pipeline: Pipeline) -> str:
@@ -94,24 +100,28 @@ def _examine(
     chunks = pipeline.store.dataset(run.dataset)
     if chunks is None:
         raise Rejection([f"s3://{run.dataset.bucket}/{run.dataset.key} was deleted before it could be read"])
-    return examine(chunks, task, golden, golden_source)
+    return examine(_accompanied(chunks, pipeline.heartbeat(run)), task, golden, golden_source)
+
+
+def _accompanied(chunks: Iterable[bytes], beat: Callable[[], None]) -> Iterator[bytes]:
+    """Pass a file's pieces on and give a sign of life with each."""
+    for chunk in chunks:
+        beat()
+        yield chunk
 
 
 def _golden_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
     """Return the golden set that was uploaded with the task."""
     content, source = pipeline.store.task_golden(task.name), f"tasks/{task.name}/{GOLDEN}"
-    if content is None:
-        return None, ""
+    return (None, "") if content is None else (_read_golden(content, task, source), source)
+
+
+def _read_golden(content: bytes, task: Task, source: str) -> list[Record]:
     try:
-        return read_golden([content], task, source), source
+        return read_golden([content], task, source)
     except GoldenError as error:
-        problems = [
-            {"line": problem.line, "field": problem.field, "reason": problem.reason}
-            for problem in error.problems
-        ]
-        raise Rejection(
-            [str(error)], {"accepted": False, "reasons": [str(error)], "problems": problems}
-        ) from error
+        problems = [asdict(problem) for problem in error.problems[:LISTED_PROBLEMS]]
+        raise Rejection([str(error)], {"problems": problems}) from error
 
 
 def _golden_of_live(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
@@ -123,7 +133,7 @@ def _golden_of_live(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None
     # The prompt of that run may have been another one; its queries and answers are the same.
     asked_then = task.model_copy(update={"prompt": Task.model_validate(live.task).prompt})
     source = f"golden set of the live run {live.run_id}"
-    return read_golden([content], asked_then, source), source
+    return _read_golden(_lines(_read_golden(content, asked_then, source), task), task, source), source
 
 
 def _lines(records: list[Record], task: Task) -> bytes:

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given, settings
@@ -233,7 +234,8 @@ def test_invalid_lines_up_to_the_share_are_dropped_and_listed() -> None:
 
 
 def test_of_very_many_invalid_lines_the_first_are_listed_and_all_are_counted() -> None:
-    dataset = examined(b"x\n" * (module.LISTED_PROBLEMS + 5))
+    content = b"x\n" * (module.LISTED_PROBLEMS + 5)
+    dataset = examined(content, dataset={"max_invalid_share": 0.5})
     assert len(dataset.problems) == module.LISTED_PROBLEMS
     assert dataset.counts["invalid"] == module.LISTED_PROBLEMS + 5
 
@@ -266,3 +268,31 @@ def test_a_golden_set_has_one_record_a_query() -> None:
     golden = read_golden([labelled(QUERIES[:30]) + labelled(QUERIES[:10])], TASK, "golden.jsonl")
     assert len(golden) == 30 >= MIN_GOLDEN
     assert all(isinstance(record, Record) for record in golden)
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.0, 1), (0.02, 307), (0.5, 15_001)])
+def test_reading_stops_where_nothing_that_may_come_could_outweigh_the_invalid_lines(
+    share: float, most: int
+) -> None:
+    # Given junk without an end
+    read = 0
+
+    def junk() -> Iterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield b"{}\n"
+
+    # When it is examined
+    dataset = examine(junk(), task(dataset={"max_invalid_share": share}))
+    # Then it is rejected after the fewest lines that settle it
+    assert read == dataset.counts["lines"] == dataset.counts["invalid"] == most
+    (reason,) = dataset.reasons
+    assert f"{most:,} of the first {most:,} lines cannot be used" in reason
+
+
+def test_the_largest_dataset_may_have_its_share_of_invalid_lines() -> None:
+    content = prompts(f"query {number}" for number in range(15_000)) + b"{}\n" * 306
+    dataset = examined(content)
+    assert (dataset.counts["records"], dataset.counts["invalid"]) == (15_000, 306)
+    assert not any("cannot be used" in reason for reason in dataset.reasons)

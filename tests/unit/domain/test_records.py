@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.query import MAX_QUERY_CHARACTERS
 from signalbox.records import MAX_LINE_BYTES, Problem, Record, read_records
 from tests.builders import LABELS, PROMPT, conversation, labelled, labels_spec, line, task, weights_text
 
@@ -65,7 +66,7 @@ def test_any_json_in_any_place_is_a_record_or_a_problem_that_can_be_written_down
         (entry.field + entry.reason).encode()
 
 
-@given(st.text(st.characters(codec="utf-8"), min_size=1), st.sampled_from([None, ANSWER]))
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=600), st.sampled_from([None, ANSWER]))
 def test_a_record_written_for_a_run_is_read_back_as_it_was(query: str, answer: str | None) -> None:
     (entry,) = read(line(query, answer))
     if isinstance(entry, Record):
@@ -93,9 +94,39 @@ def test_an_overlong_line_is_a_problem_and_takes_no_memory() -> None:
 
 @pytest.mark.parametrize("excess", [0, 1])
 def test_the_longest_line_that_bedrock_takes_is_the_longest_that_is_taken(excess: int) -> None:
-    padding = MAX_LINE_BYTES - len(line("", ANSWER).rstrip(b"\n")) + excess
-    (entry,) = read(line("q" * padding, ANSWER))
+    def whole(padding: int) -> bytes:
+        answer = weights_text(0.8, 0.1, 0.1, reasoning="r" * padding)
+        return line("q", answer, system=[{"text": PROMPT}])
+
+    padding = MAX_LINE_BYTES - len(whole(0).rstrip(b"\n")) + excess
+    (entry,) = read(whole(padding))
     assert isinstance(entry, Problem if excess else Record)
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_a_line_is_as_long_as_it_will_be_written_with_the_prompt(excess: int) -> None:
+    # Given a record without a system text
+    def bare(padding: int) -> bytes:
+        return line("q", weights_text(0.8, 0.1, 0.1, reasoning="r" * padding))
+
+    (short,) = read(bare(0))
+    padding = MAX_LINE_BYTES - len(short.to_json(PROMPT).rstrip(b"\n")) + excess
+    # When only the prompt makes it too long
+    assert len(bare(padding)) < MAX_LINE_BYTES
+    (entry,) = read(bare(padding))
+    # Then it is a problem
+    assert isinstance(entry, Problem if excess else Record)
+    assert not excess or "with the prompt of task clip-search the line has 16,385 bytes" in entry.reason
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_a_query_that_the_api_would_not_take_is_not_trained_on(excess: int) -> None:
+    (entry,) = read(line("ü" * (MAX_QUERY_CHARACTERS + excess), ANSWER))
+    assert isinstance(entry, Problem if excess else Record)
+    assert not excess or (entry.field, entry.reason) == (
+        "messages[0].content[0].text",
+        "the query has 513 characters; the API takes at most 512",
+    )
 
 
 USER = {"role": "user", "content": [{"text": "a"}]}

@@ -32,13 +32,19 @@ def test_what_was_put_is_got_and_what_was_not_is_none(store: RunStore) -> None:
     store.put("clip-1", "metrics.json", "ü")
     assert store.get("clip-1", "metrics.json") == "ü".encode()
     assert store.get("clip-2", "metrics.json") is None
+    assert store.has("clip-1", "metrics.json")
+    assert not store.has("clip-2", "metrics.json")
     assert store.task_spec("clip") is store.task_golden("clip") is None
     assert store.dataset(dataset_object()) is None
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SlowDown", "InternalError"])
 def test_an_error_that_is_not_absence_is_raised(s3: FakeS3, store: RunStore, code: str) -> None:
-    for read in (lambda: store.get("clip-1", "x"), lambda: store.dataset(dataset_object())):
+    for read in (
+        lambda: store.get("clip-1", "x"),
+        lambda: store.has("clip-1", "x"),
+        lambda: store.dataset(dataset_object()),
+    ):
         s3.fail_next = client_error(code)
         with pytest.raises(ClientError, match=code):
             read()
@@ -79,3 +85,10 @@ def test_uploads_of_a_span_of_time_are_found_by_version(s3: FakeS3, store: RunSt
         ("datasets/a/1.jsonl", "v0", "e"),
         ("datasets/a/3.jsonl", "v4", "e"),
     ]
+
+
+def test_uploads_to_a_bucket_without_versions_are_left_to_their_events(s3: FakeS3, store: RunStore) -> None:
+    s3.put_object(BUCKET, "datasets/a/1.jsonl", b"", "")
+    s3.version_ids = lambda place: "null"
+    at = s3.versions[0][1]
+    assert list(store.dropped_between(at - timedelta(hours=1), at + timedelta(hours=1))) == []

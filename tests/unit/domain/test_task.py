@@ -1,5 +1,7 @@
 """A task spec is accepted whole, or refused with the line, the field and what to do."""
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,33 @@ def test_the_gates_look_at_the_candidate_that_answers_first(
 def test_hyperparameters_reach_bedrock_as_texts() -> None:
     given = {"teacher": "t", "student": "s", "hyperparameters": {"epochCount": 2}}
     assert task(customization=given).customization.hyperparameters == {"epochCount": "2"}
+
+
+@pytest.mark.parametrize(
+    "given", [{"epochCount": None}, {"epochCount": True}, {"a": [1]}, {str(n): n for n in range(21)}, [1]]
+)
+def test_hyperparameters_that_are_no_plain_values_are_refused(given: object) -> None:
+    customization = {"teacher": "t", "student": "s", "hyperparameters": given}
+    with pytest.raises(TaskError, match=r"customization\.hyperparameters: "):
+        Task.from_yaml(task_yaml(spec(customization=customization)))
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, after in itertools.pairwise("abcdefghijklmnop")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (BOMB, "line 2: a spec may have no aliases"),
+        ("name: &self [*self]", "line 1: a spec may have no aliases"),
+        ("output: {labels: [" + "a, " * 10_000 + "]}", "10,000 keys and values"),
+        ("name: " + "x" * 300_000, "has 300,006 bytes; at most 262,144"),
+    ],
+    ids=["bomb", "endless", "too many", "too long"],
+)
+def test_a_spec_that_unfolds_beyond_reason_is_refused_before_it_does(text: str, problem: str) -> None:
+    with pytest.raises(TaskError, match=re.escape(problem)):
+        Task.from_yaml(text)
