@@ -150,6 +150,15 @@ class ScriptedBedrock:
         job = {"arn": self._arn("evaluation-job"), "status": "InProgress", "message": "", "request": request}
         return {"jobArn": self._once(self.evaluations, request["jobName"], job)["arn"]}
 
+    def list_evaluation_jobs(self, **request: Any) -> dict[str, Any]:
+        self._begin("ListEvaluationJobs", request)
+        found = [
+            {"jobName": name, "jobArn": job["arn"], "status": job["status"]}
+            for name, job in self.evaluations.items()
+            if request["nameContains"] in name
+        ]
+        return {"jobSummaries": found}
+
     def get_evaluation_job(self, **request: Any) -> dict[str, Any]:
         self._begin("GetEvaluationJob", request)
         job = self._found(self.evaluations, request["jobIdentifier"], "GetEvaluationJob")

@@ -11,7 +11,7 @@ from tests.integration.cloud import Cloud
 from tests.scripted_bedrock import ACTIVE
 
 PREMIER = {"teacher": "us.amazon.nova-premier-v1:0", "student": "amazon.nova-micro-v1:0:128k"}
-LLAMA = {"teacher": "meta.llama3-1-70b-instruct-v1:0", "student": "meta.llama3-2-1b-instruct-v1:0"}
+LLAMA = {"teacher": "meta.llama3-1-405b-instruct-v1:0", "student": "meta.llama3-3-70b-instruct-v1:0"}
 
 
 def failed(cloud: Cloud, run_id: str) -> Run:

@@ -14,7 +14,9 @@ from signalbox.task import Customization
 
 BUSY = frozenset({"ThrottlingException", "ServiceQuotaExceededException", "TooManyRequestsException"})
 REFUSED = frozenset({"ValidationException", "AccessDeniedException", "ResourceNotFoundException"})
-_ABSENT = frozenset({"ResourceNotFoundException", "ValidationException"})
+_ABSENT_NAME = frozenset({"ResourceNotFoundException", "ValidationException"})
+_ABSENT_ARN = frozenset({"ResourceNotFoundException"})
+"""A name that Bedrock does not know may not look like an identifier to it; an ARN that it gave out does."""
 
 
 UNTRAINED_TOKENS = 500
@@ -86,7 +88,9 @@ class Bedrock:
 
     def foundation_model(self, model_id: str) -> FoundationModel | None:
         """Return what Bedrock says of a foundation model, or None if it does not offer it in this region."""
-        details = self._look_up("model", lambda: self._control.get_foundation_model(modelIdentifier=model_id))
+        details = self._look_up(
+            "model", model_id, lambda: self._control.get_foundation_model(modelIdentifier=model_id)
+        )
         if details is None:
             return None
         lifecycle = details["modelDetails"].get("modelLifecycle", {})
@@ -156,7 +160,9 @@ class Bedrock:
     def customization_job(self, identifier: str) -> Job | None:
         """Return a customization job by ARN or name, or None if there is none."""
         answer = self._look_up(
-            "job", lambda: self._control.get_model_customization_job(jobIdentifier=identifier)
+            "job",
+            identifier,
+            lambda: self._control.get_model_customization_job(jobIdentifier=identifier),
         )
         if answer is None:
             return None
@@ -188,6 +194,7 @@ class Bedrock:
         """Return a custom model deployment by ARN or name, or None if there is none."""
         answer = self._look_up(
             "deployment",
+            identifier,
             lambda: self._control.get_custom_model_deployment(customModelDeploymentIdentifier=identifier),
         )
         if answer is None:
@@ -215,8 +222,10 @@ class Bedrock:
         PermanentFailure
             Bedrock refuses the job.
         """
+        started = self._evaluation_named(name)
+        if started is not None:
+            return started
         with _refusals("evaluate", "correct judge in the task, or leave it out, and drop the dataset again"):
-            # An evaluation job cannot be looked up by name; the same token returns the job that it started.
             return self._control.create_evaluation_job(
                 jobName=name,
                 clientRequestToken=name,
@@ -226,6 +235,14 @@ class Bedrock:
                 jobTags=_tags(name),
                 **configuration,
             )["jobArn"]
+
+    def _evaluation_named(self, name: str) -> str | None:
+        """Return the ARN of the evaluation job of a name, which GetEvaluationJob does not take."""
+        answer = self._look_up(
+            "judge's job", name, lambda: self._control.list_evaluation_jobs(nameContains=name)
+        )
+        jobs = answer["jobSummaries"] if answer else []
+        return next((job["jobArn"] for job in jobs if job["jobName"] == name), None)
 
     def evaluation_status(self, arn: str) -> tuple[str, str]:
         """Return an evaluation job's status and its failure messages in one line."""
@@ -253,13 +270,13 @@ class Bedrock:
         return Reply(text, elapsed, usage["inputTokens"], usage["outputTokens"], answer["stopReason"])
 
     @staticmethod
-    def _look_up(what: str, call: Any) -> Any:
-        """Return what a Get operation finds, or None if there is nothing of the name."""
+    def _look_up(what: str, identifier: str, call: Any) -> Any:
+        """Return what a call finds, or None if there is nothing of this name or ARN."""
         try:
             return call()
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in _ABSENT:
+            if code in (_ABSENT_ARN if identifier.startswith("arn:") else _ABSENT_NAME):
                 return None
             if code in BUSY:
                 raise Busy(f"Bedrock throttles looking up the {what}: {_message(error)}") from error

@@ -14,6 +14,7 @@ from signalbox.task import Customization
 
 _STEP = "distill"
 _LIFECYCLE_PAGE = "Amazon Bedrock user guide, 'Model lifecycle'"
+_DEPLOYMENT_PAGE = "Amazon Bedrock user guide, 'Deploy a custom model for on-demand inference'"
 _PAIRS_PAGE = "Amazon Bedrock user guide, 'Prerequisites for model distillation'"
 
 _SMALL_LLAMAS = frozenset(
@@ -36,6 +37,17 @@ STUDENTS: dict[str, frozenset[str]] = {
     "meta.llama3-3-70b-instruct-v1:0": _SMALL_LLAMAS,
 }
 """Teachers, and the students that Bedrock distils each into."""
+
+DEPLOYABLE = frozenset(
+    {
+        "amazon.nova-lite-v1:0",
+        "amazon.nova-2-lite-v1:0",
+        "amazon.nova-micro-v1:0",
+        "amazon.nova-pro-v1:0",
+        "meta.llama3-3-70b-instruct-v1:0",
+    }
+)
+"""Models that can be deployed on demand once they are customized; others would need provisioned throughput."""
 
 REGIONS = {"amazon": "us-east-1", "meta": "us-west-2"}
 """By provider, the one region that distils its models."""
@@ -83,6 +95,7 @@ def check_distillation(customization: Customization, catalogue: Catalogue) -> No
     teacher, student = foundation_id(customization.teacher), foundation_id(customization.student)
     _check_end_of_life(customization.teacher, ENDS_OF_LIFE.get(teacher))
     _check_pair(teacher, student)
+    _check_deployable(student)
     _check_region(student, catalogue.region)
     offered_teacher = catalogue.foundation_model(teacher)
     offered_student = catalogue.foundation_model(customization.student) or catalogue.foundation_model(student)
@@ -131,6 +144,16 @@ def _check_pair(teacher: str, student: str) -> None:
             _STEP,
             f"Bedrock does not distil {teacher} into {student}",
             f"teachers for this student: {', '.join(allowed) or 'none'} ({_PAIRS_PAGE})",
+        )
+
+
+def _check_deployable(student: str) -> None:
+    if student in _known_students() - DEPLOYABLE:
+        raise PermanentFailure(
+            _STEP,
+            f"Bedrock distils {student}, but does not deploy the result on demand",
+            f"name one of {', '.join(sorted(DEPLOYABLE & _known_students()))} as customization.student "
+            f"({_DEPLOYMENT_PAGE})",
         )
 
 

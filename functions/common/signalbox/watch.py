@@ -1,5 +1,6 @@
 """watch: whatever should have happened and has not is nudged, announced as stalled, or ended."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 from signalbox.events import Event
@@ -8,6 +9,8 @@ from signalbox.pipeline import Pipeline
 from signalbox.run import Failure, Run, State, run_id_for
 
 _SWEPT = timedelta(days=1)
+_SWEEP_SECONDS = 25
+"""The longest that listing what was dropped may take; the function has 60 seconds for all it does."""
 _POLLED = {State.DEPLOYING}
 """What Bedrock never announces: looked at every time, however little time has passed."""
 _PATIENCE = {
@@ -34,7 +37,13 @@ def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
         How long a run may stay untouched before it is nudged, so that steps at work are left alone.
     """
     now = datetime.now(UTC)
-    _register_unannounced(pipeline, now, nudge_after)
+    nudged = _heal_all(now, pipeline, nudge_after)
+    _register_unannounced(pipeline, now, nudge_after)  # last: S3 may be slow, or not answer
+    return nudged
+
+
+def _heal_all(now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:
+    """Heal each run that is due, and return how many of them were nudged."""
     nudged = 0
     for run in pipeline.runs.active():
         if now - run.updated_at < nudge_after and run.state not in _POLLED:
@@ -48,7 +57,11 @@ def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
 
 def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> None:
     """Register datasets whose S3 event never arrived."""
+    begun = time.monotonic()
     for dataset in pipeline.store.dropped_between(now - _SWEPT, now - nudge_after):
+        if time.monotonic() - begun > _SWEEP_SECONDS:
+            logger.warning("not everything dropped could be looked at", extra={"reached": dataset.key})
+            return
         if pipeline.runs.load(run_id_for(dataset)) is None:
             pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
 

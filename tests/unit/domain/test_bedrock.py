@@ -11,6 +11,12 @@ from tests.scripted_bedrock import ScriptedBedrock
 
 CUSTOMIZATION = Customization(teacher="us.amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k")
 
+METRICS = {
+    "taskType": "General",
+    "dataset": {"name": "golden", "datasetLocation": {"s3Uri": "s3://bucket/dataset.jsonl"}},
+    "metricNames": ["OverallQuality"],
+}
+
 
 @pytest.fixture
 def script() -> ScriptedBedrock:
@@ -86,6 +92,43 @@ def test_a_throttled_look_up_is_busy_and_not_absence(
     script.refuse("GetModelCustomizationJob", code)
     with pytest.raises(Busy):
         bedrock.customization_job("clip-1")
+
+
+@pytest.mark.parametrize("kind", ["customization_job", "deployment"])
+def test_an_arn_is_absent_only_if_bedrock_says_so_in_as_many_words(
+    bedrock: Bedrock, script: ScriptedBedrock, kind: str
+) -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:some-thing/abc"
+    assert getattr(bedrock, kind)(arn) is None
+    for operation in ("GetModelCustomizationJob", "GetCustomModelDeployment"):
+        script.refuse(operation, "ValidationException")
+    with pytest.raises(ClientError, match="ValidationException"):
+        getattr(bedrock, kind)(arn)
+
+
+def test_a_judges_job_that_was_started_is_found_and_not_started_again(
+    bedrock: Bedrock, script: ScriptedBedrock
+) -> None:
+    def judged(name: str) -> str:
+        configuration = {
+            "evaluationConfig": {"automated": {"datasetMetricConfigs": [METRICS]}},
+            "inferenceConfig": {
+                "models": [{"precomputedInferenceSource": {"inferenceSourceIdentifier": "m"}}]
+            },
+        }
+        return bedrock.start_evaluation(
+            name, configuration, role_arn="arn:aws:iam::123456789012:role/r", output="s3://bucket/judge/"
+        )
+
+    # Given a job whose name contains the other's
+    longer = judged("a-clip-1-judge")
+    assert judged("clip-1-judge") == judged("clip-1-judge") != longer
+    assert script.calls["CreateEvaluationJob"] == 2
+    # When it cannot be looked up, then nothing is started
+    script.refuse("ListEvaluationJobs", "ThrottlingException")
+    with pytest.raises(Busy):
+        judged("clip-2-judge")
+    assert script.calls["CreateEvaluationJob"] == 2
 
 
 def test_a_look_up_that_fails_otherwise_is_raised(bedrock: Bedrock, script: ScriptedBedrock) -> None:

@@ -47,7 +47,7 @@ def test_profiles_variants_and_arns_are_traced_to_the_foundation_model(
     [
         ("us.amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0:128k", "us-east-1"),
         ("amazon.nova-pro-v1:0", "amazon.nova-lite-v1:0:300k", "us-east-1"),
-        ("meta.llama3-1-405b-instruct-v1:0", "meta.llama3-1-8b-instruct-v1:0:128k", "us-west-2"),
+        ("meta.llama3-1-405b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0:128k", "us-west-2"),
         ("local.teacher", "local.student", "us-east-1"),
         ("vendor.new-teacher-v1:0", "vendor.new-student-v1:0", "eu-west-1"),
     ],
@@ -66,7 +66,9 @@ def test_a_pair_that_bedrock_distils_or_that_is_newer_than_the_table_passes(
         ("amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0", "us-east-1", "does not distil", "teachers for this student"),
         ("amazon.nova-pro-v1:0", "meta.llama3-1-8b-instruct-v1:0", "us-west-2", "does not distil", "meta.llama"),
         ("amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0", "us-west-2", "only in us-east-1", "us-east-1"),
-        ("meta.llama3-3-70b-instruct-v1:0", "meta.llama3-2-1b-instruct-v1:0", "us-east-1", "only in us-west-2", "west"),
+        ("meta.llama3-1-405b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0", "us-east-1", "only in us-west-2", "west"),
+        ("meta.llama3-3-70b-instruct-v1:0", "meta.llama3-2-1b-instruct-v1:0", "us-west-2", "not deploy", "llama3-3-70b"),
+        ("meta.llama3-1-405b-instruct-v1:0", "meta.llama3-1-8b-instruct-v1:0:128k", "us-west-2", "not deploy", "meta"),
     ],
 )  # fmt: skip
 def test_any_other_is_refused_with_what_to_change(

@@ -16,9 +16,7 @@ from tests.scripted_bedrock import ScriptedBedrock
 @pytest.fixture
 def pipeline() -> Pipeline:
     bedrock = Bedrock(ScriptedBedrock(), ScriptedBedrock())
-    return Pipeline(
-        RunTable(FakeTable()), RunStore(FakeS3(), BUCKET), EventBus(FakeEvents(), "bus"), bedrock
-    )
+    return Pipeline(RunTable(FakeTable()), RunStore(FakeS3(), BUCKET), EventBus(FakeEvents(), "bus"), bedrock)
 
 
 @pytest.fixture
@@ -50,9 +48,10 @@ def test_signs_of_life_are_given_at_once_and_then_every_half_minute(
     pipeline: Pipeline, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touched: list[float] = []
-    monkeypatch.setattr(RunTable, "touch", lambda runs, run: touched.append(now))
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    clock = [0.0]
+    monkeypatch.setattr(RunTable, "touch", lambda runs, run: touched.append(clock[0]))
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     beat = pipeline.heartbeat(run)
-    for now in (0.0, 5.0, 29.9, 30.0, 31.0, 61.0):
+    for clock[0] in (0.0, 5.0, 29.9, 30.0, 31.0, 61.0):
         beat()
     assert touched == [0.0, 30.0, 61.0]

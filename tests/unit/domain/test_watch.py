@@ -1,10 +1,12 @@
 """watch leaves steps at work alone, and heals what is overdue."""
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from signalbox import watch as module
 from signalbox.bedrock import Bedrock
 from signalbox.events import EventBus
 from signalbox.pipeline import Pipeline
@@ -161,6 +163,25 @@ def test_a_step_that_gives_signs_of_life_is_not_nudged_but_its_patience_ends(wor
     run = world.run(State.DEPLOYED, hours=0.5)
     world.runs.touch(run)
     assert world.watch() == 0
+
+
+def test_runs_are_healed_though_s3_does_not_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.run(State.ACCEPTED, hours=0.1)
+    monkeypatch.setattr(world.s3, "get_paginator", lambda operation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        world.watch()
+    assert world.events.names == ["RunNudged"]
+
+
+def test_looking_for_uploads_ends_while_there_is_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given three uploads that nobody announced, and ten seconds that each of them takes
+    for name in ("1", "2", "3"):
+        world.s3.put_object(BUCKET, f"datasets/clip-search/{name}.jsonl", b"", "")
+    world.s3.versions = [(key, at - timedelta(hours=1)) for key, at in world.s3.versions]
+    monkeypatch.setattr(module.time, "monotonic", itertools.count(step=10).__next__)
+    # When watch has looked at two of them, then it stops
+    world.watch()
+    assert len(world.table.items) == 2
 
 
 @pytest.mark.parametrize(
