@@ -52,7 +52,7 @@ def follow(app: App, run_id: str, pause: Callable[[float], None] = time.sleep) -
             if run.waiting and run.waiting != waiting:
                 yield Update("waiting", datetime.now(UTC), run.waiting, run.state, run)
             waiting = run.waiting
-            if run.state.ended:
+            if run.state.ended and run.outbox is None:  # its results are written before its last event is out
                 return
             if run.state == State.TRAINING and run.job_arn:
                 phase = _job_phase(app, run.job_arn)

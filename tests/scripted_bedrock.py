@@ -49,7 +49,9 @@ class ScriptedBedrock:
     job_ends, deployment_ends, evaluation_ends : tuple[str, str]
         The status that is reached and the failure message.
     grade : Callable[[dict], float | None]
-        What the judge gives a line of its dataset.
+        What the judge gives a line of its dataset, on the scale that the job declares: 2 to 10.
+    retries : int
+        How often botocore had to ask a model again before it answered.
     models : dict
         By model id, what GetFoundationModel says of it.
     calls : Counter
@@ -60,8 +62,9 @@ class ScriptedBedrock:
     job_ends: tuple[str, str] = ("Completed", "")
     deployment_ends: tuple[str, str] = ("Active", "")
     evaluation_ends: tuple[str, str] = ("Completed", "")
-    grade: Callable[[dict[str, Any]], float | None] = lambda line: 4.5
+    grade: Callable[[dict[str, Any]], float | None] = lambda line: 9
     region: str = REGION
+    retries: int = 0
     models: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {
             name: {"modelLifecycle": ACTIVE, "customizationsSupported": ["DISTILLATION"]}
@@ -177,6 +180,7 @@ class ScriptedBedrock:
             "stopReason": "end_turn",
             "usage": {"inputTokens": 20, "outputTokens": 10, "totalTokens": 30},
             "metrics": {"latencyMs": 5},
+            "ResponseMetadata": {"RetryAttempts": self.retries},
         }
 
     @staticmethod

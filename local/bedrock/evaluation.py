@@ -22,7 +22,8 @@ KIND = "evaluation-job"
 MAXIMUM_PROMPTS = 1_000
 LONGEST_PROMPT = 4 * 1024
 TASK_TYPE = "General"
-_RATINGS = [1.0, 2.0, 3.0, 4.0, 5.0]
+_GRADES = [1.0, 2.0, 3.0, 4.0, 5.0]
+"""The rubric's grades, and the ratings of a metric that declares no scale of its own."""
 _VARIABLES = {"prompt", "prediction", "ground_truth"}
 _RUNNING = ("InProgress", "Stopping")
 
@@ -138,9 +139,10 @@ class EvaluationJobs:
         source = job.document["inferenceConfig"]["models"][0]["precomputedInferenceSource"][
             "inferenceSourceIdentifier"
         ]
+        scales = {name: ratings(metric) for name, metric in _metrics(configuration).items()}
         for item in configuration["datasetMetricConfigs"]:
             rows = read_rows(objects.read(item["dataset"]["datasetLocation"]["s3Uri"]), source)
-            lines = [_output_line(row, item["metricNames"]) for row in rows]
+            lines = [_output_line(row, {name: scales[name] for name in item["metricNames"]}) for row in rows]
             outputs[_output_uri(job, item["dataset"]["name"], source)] = "".join(lines).encode()
         return outputs
 
@@ -178,11 +180,7 @@ def _check(parameters: dict[str, Any]) -> None:
     models = parameters["inferenceConfig"].get("models", [])
     if len(models) != 1 or "precomputedInferenceSource" not in models[0]:
         raise invalid("The local stand-in evaluates exactly one model, by its precomputedInferenceSource.")
-    metrics = {
-        metric["customMetricDefinition"]["name"]: metric["customMetricDefinition"]
-        for metric in automated.get("customMetricConfig", {}).get("customMetrics", [])
-        if "customMetricDefinition" in metric
-    }
+    metrics = _metrics(automated)
     for metric in metrics.values():
         _check_metric(metric)
     for item in automated["datasetMetricConfigs"]:
@@ -210,6 +208,15 @@ def _check(parameters: dict[str, Any]) -> None:
             raise invalid(f"The evaluator model {evaluator['modelIdentifier']} isn't supported.")
 
 
+def _metrics(automated: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the custom metrics of a job by name."""
+    return {
+        metric["customMetricDefinition"]["name"]: metric["customMetricDefinition"]
+        for metric in automated.get("customMetricConfig", {}).get("customMetrics", [])
+        if "customMetricDefinition" in metric
+    }
+
+
 def _check_metric(metric: dict[str, Any]) -> None:
     used = set(re.findall(r"\{\{\s*(\w+)\s*\}\}", metric["instructions"]))
     if not used or not used <= _VARIABLES:
@@ -217,9 +224,16 @@ def _check_metric(metric: dict[str, Any]) -> None:
             f"The instructions of {metric['name']} must use {{{{prompt}}}}, {{{{prediction}}}} or "
             "{{ground_truth}}, and no other variable."
         )
-    ratings = sorted(item["value"].get("floatValue", 0.0) for item in metric.get("ratingScale", []))
-    if ratings and ratings != _RATINGS:
-        raise invalid(f"local.judge rates from 1 to 5 in numbers; the scale of {metric['name']} is another.")
+    declared = [item["value"].get("floatValue") for item in metric.get("ratingScale", [])]
+    if declared and (None in declared or len(set(declared)) != len(_GRADES)):
+        raise invalid(
+            f"local.judge rates on five different numbers; the scale of {metric['name']} has something else."
+        )
+
+
+def ratings(metric: dict[str, Any]) -> list[float]:
+    """Return what a metric's scale calls the grades 1 to 5."""
+    return sorted(item["value"]["floatValue"] for item in metric.get("ratingScale", [])) or _GRADES
 
 
 @dataclass(frozen=True)
@@ -278,10 +292,13 @@ def _row(record: dict[str, Any], source: str) -> Row:
     return Row(record, reference, response)
 
 
-def _output_line(row: Row, metrics: list[str]) -> str:
+def _output_line(row: Row, scales: dict[str, list[float]]) -> str:
     verdict = judge(row.reference, row.response["response"])
     details = [{"modelIdentifier": catalogue.JUDGE, "explanation": verdict.explanation}]
-    scores = [{"metricName": name, "result": verdict.score, "evaluatorDetails": details} for name in metrics]
+    scores = [
+        {"metricName": name, "result": _rated(verdict.score, scale), "evaluatorDetails": details}
+        for name, scale in scales.items()
+    ]
     input_record = {name: value for name, value in row.record.items() if name != "modelResponses"}
     line = {
         "automatedEvaluationResult": {"scores": scores},
@@ -289,6 +306,11 @@ def _output_line(row: Row, metrics: list[str]) -> str:
         "modelResponses": [row.response],
     }
     return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def _rated(grade: float | None, scale: list[float]) -> float | None:
+    """Return a grade on a scale of five: grade 1 is its lowest value, grade 5 its highest."""
+    return None if grade is None else scale[int(grade) - 1]
 
 
 def _output_uri(job: Resource, dataset: str, source: str) -> str:

@@ -50,10 +50,10 @@ def _judge_weights(wanted: dict[str, float], given: dict[str, float]) -> Verdict
     errors = {key: abs(given[key] - wanted[key]) for key in wanted}
     worst = max(errors, key=lambda key: errors[key])
     mean = sum(errors.values()) / len(errors)
-    dominant = max(given, key=lambda key: given[key])
-    right = wanted[dominant] >= max(wanted.values()) - _SLACK
+    dominant = _dominant(given)
+    right = set(dominant) <= set(_dominant(wanted))
     computed = (
-        f"largest error {errors[worst]:.3f} ({worst}), mean error {mean:.3f}, dominant signal {dominant} "
+        f"largest error {errors[worst]:.3f} ({worst}), mean error {mean:.3f}, dominant signal {' and '.join(dominant)} "
         f"{'agrees' if right else 'does not agree'} with the reference"
     )
     if errors[worst] <= 0.05 + _SLACK:
@@ -67,6 +67,11 @@ def _judge_weights(wanted: dict[str, float], given: dict[str, float]) -> Verdict
     else:
         score = 1.0
     return Verdict(score, f"Computed by arithmetic, not by a language model: {computed}: {score:.0f}.")
+
+
+def _dominant(weights: dict[str, float]) -> list[str]:
+    """Return the signals of the greatest weight; several may tie."""
+    return [key for key, weight in weights.items() if weight >= max(weights.values()) - _SLACK]
 
 
 def _weights(text: str) -> dict[str, float] | None:

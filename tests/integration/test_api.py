@@ -82,7 +82,7 @@ def test_the_student_answers_first_with_its_run_and_its_model(live: Cloud) -> No
     assert body["weights"] == {"picture": 0.8, "sound": 0.1, "words": 0.1}
     assert (body["source"], body["model"], body["passed_over"]) == (
         "bedrock",
-        "amazon.nova-micro-v1:0:128k",
+        "amazon.nova-micro-v1:0:128k (distilled)",
         {},
     )
     assert body["run_id"] == live.live().run_id

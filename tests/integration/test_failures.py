@@ -1,9 +1,11 @@
 """What cannot succeed fails with the step, the reason and a remedy; what can succeed later waits."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from signalbox.run import Failure, Run, State
 from tests.builders import client_error, labelled, spec, truth
@@ -193,27 +195,88 @@ def test_what_bedrock_refuses_for_good_fails_the_run_in_that_step(cloud: Cloud, 
     assert run.failure.reason == "Bedrock: ValidationException: the role cannot be assumed"
 
 
-def test_a_candidate_that_may_not_be_asked_fails_the_run_and_names_it(cloud: Cloud) -> None:
-    cloud.upload_task(spec(candidates=["bedrock"], compare={"baseline": "us.anthropic.claude"}))
+def refusing(name_part: str, code: str) -> Callable[[str, str, str], str]:
+    """Let models whose id has a part refuse every query."""
 
-    def refuse(model: str, prompt: str, query: str) -> str:
-        if model == "us.anthropic.claude":
-            raise client_error("AccessDeniedException", operation="Converse")
+    def says(model: str, prompt: str, query: str) -> str:
+        if name_part in model:
+            raise client_error(code, operation="Converse")
         return truth(query)
 
-    cloud.bedrock.says = refuse
+    return says
+
+
+def test_a_model_to_be_promoted_that_may_not_be_asked_fails_the_run_and_is_named(cloud: Cloud) -> None:
+    cloud.upload_task(spec(candidates=["bedrock"], compare={}))
+    cloud.bedrock.says = refusing("deployment/", "AccessDeniedException")
     run = failed(cloud, cloud.drop(labelled()))
-    assert run.failure.reason == "baseline (us.anthropic.claude) could not be asked: AccessDeniedException"
+    assert run.failure.reason == (
+        "bedrock (amazon.nova-micro-v1:0:128k (distilled)) could not be asked: AccessDeniedException"
+    )
 
 
-def test_single_errors_of_a_model_are_measured_and_do_not_fail_the_run(cloud: Cloud) -> None:
+def test_a_model_beside_them_that_may_not_be_asked_is_not_compared(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None, compare={"baseline": "us.anthropic.claude"}))
+    cloud.bedrock.says = refusing("claude", "AccessDeniedException")
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.PROMOTED
+    metrics = cloud.read(run.id, "metrics.json")
+    assert set(metrics["candidates"]) == {"embedded", "bedrock"}
+    reason = "us.anthropic.claude could not be asked: AccessDeniedException"
+    assert metrics["not_compared"] == {"baseline": reason}
+    assert reason in cloud.read(run.id, "report.html").decode()
+
+
+def test_queries_that_a_model_refuses_count_as_wrong(cloud: Cloud) -> None:
     cloud.upload_task(spec(judge=None))
-    cloud.bedrock.refuse("Converse", "ModelErrorException", times=2)
+    cloud.bedrock.refuse("Converse", "ValidationException", times=2)
     run = cloud.finish(cloud.drop(labelled()))
     measured = cloud.read(run.id, "metrics.json")["candidates"]["bedrock"]
-    assert measured["errors"] == {"ModelErrorException": 2}
+    assert measured["errors"] == {"ValidationException": 2}
     assert measured["valid_share"] == pytest.approx(20 / 22)
     assert run.state is State.HELD
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        client_error("ThrottlingException"),
+        client_error("ModelNotReadyException", status=429),
+        client_error("ServiceUnavailableException", status=503),
+        client_error("InternalServerException", status=500),
+        client_error("ModelTimeoutException", status=408),
+        client_error("ModelErrorException", status=424),
+        ReadTimeoutError(endpoint_url="https://bedrock"),
+    ],
+    ids=str,
+)
+def test_errors_that_pass_are_waited_for_and_only_those_queries_asked_again(
+    cloud: Cloud, error: Exception
+) -> None:
+    # Given that two of 22 queries fail once
+    cloud.upload_task(spec(judge=None, compare={}))
+    cloud.bedrock.raises("Converse", error, error)
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    while cloud.run(run_id).state is not State.DEPLOYED:
+        cloud.minute()
+    # Then the run waits, with the other answers kept
+    assert "could not be asked for the moment" in cloud.run(run_id).waiting
+    assert len(cloud.read(run_id, "predictions/bedrock.jsonl").splitlines()) == 20
+    # And in the end nothing is held against the model, and nothing was asked without need
+    run = cloud.finish(run_id)
+    assert run.state is State.PROMOTED
+    assert cloud.read(run_id, "metrics.json")["candidates"]["bedrock"]["errors"] == {}
+    assert cloud.bedrock.calls["Converse"] == 22 + 2
+
+
+def test_the_answers_of_a_model_that_botocore_asked_again_have_no_latency(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None, compare={}))
+    cloud.bedrock.retries = 1
+    run = cloud.finish(cloud.drop(labelled()))
+    measured = cloud.read(run.id, "metrics.json")["candidates"]["bedrock"]
+    assert measured["latency_ms"] == {"mean": None, "p50": None, "p95": None}
+    assert measured["valid_share"] == 1
 
 
 def test_a_job_is_asked_for_with_what_the_task_and_the_stack_say(cloud: Cloud) -> None:

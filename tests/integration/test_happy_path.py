@@ -37,7 +37,7 @@ def test_a_dataset_for_weights_goes_live_with_both_students(cloud: Cloud) -> Non
     live = cloud.live()
     assert (live.run_id, live.model, live.deployment_arn) == (
         run_id,
-        "amazon.nova-micro-v1:0:128k",
+        "amazon.nova-micro-v1:0:128k (distilled)",
         run.deployment_arn,
     )
 
@@ -50,7 +50,9 @@ def test_a_run_keeps_all_it_used_and_made_under_its_prefix(cloud: Cloud) -> None
         "train.jsonl",
         "golden.jsonl",
         "student/student.bin",
+        "evaluation.json",
         "judge/dataset.jsonl",
+        "judge/scores.json",
         "report.html",
     ):
         assert cloud.read(run_id, name)
@@ -115,7 +117,7 @@ def test_the_events_tell_the_story_and_people_are_told_its_end(cloud: Cloud) -> 
                 "1",
             )
     ((subject, text),) = cloud.mails()
-    assert subject == "[clip-search] Model promoted: amazon.nova-micro-v1:0:128k is live"
+    assert subject == "[clip-search] Model promoted: amazon.nova-micro-v1:0:128k (distilled) is live"
     assert f"runs/{run_id}/" in text
 
 

@@ -1,11 +1,13 @@
 """Events only nudge: lost, doubled, shuffled or cut off, a run still ends PROMOTED, and makes nothing twice."""
 
 import random
+from unittest import mock
 
 import pytest
 
-from signalbox.run import State
-from tests.builders import labelled, spec
+from signalbox.run import Run, RunTable, State
+from signalbox.store import REPORT, RunStore
+from tests.builders import client_error, labelled, pipeline_event, spec
 from tests.integration.cloud import Cloud
 
 
@@ -151,6 +153,66 @@ def test_a_promotion_that_fails_half_way_changes_neither_run_nor_pointer(cloud: 
         assert cloud.live() is None
     cloud.crashes.clear()
     promoted_once(cloud, run_id)
+
+
+def test_a_report_that_could_not_be_written_is_written_by_the_next_attempt(cloud: Cloud) -> None:
+    # Given a run whose results cannot be published once it has been decided
+    cloud.upload_task(spec())
+    put = RunStore.put
+
+    def fail(self: RunStore, run_id: str, name: str, body: bytes | str) -> None:
+        if name == REPORT:
+            raise client_error("SlowDown", operation="PutObject", status=503)
+        put(self, run_id, name, body)
+
+    with mock.patch.object(RunStore, "put", fail):
+        run_id = cloud.drop(labelled())
+        cloud.settle()
+        cloud.minute(4)
+    assert [function for function, _ in cloud.crashes] == ["promote"]
+    cloud.crashes.clear()
+    # When Lambda tries again
+    cloud.invoke("promote", pipeline_event("EvaluationCompleted", run_id=run_id))
+    # Then they are there
+    assert cloud.read(run_id, "metrics.json")["verdict"] == "PROMOTED"
+    assert cloud.read(run_id, "report.html")
+
+
+def test_nothing_says_promoted_before_the_run_is(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    with cloud.failing("dynamodb", "TransactWriteItems", times=99):
+        run_id = cloud.drop(labelled())
+        cloud.settle()
+        cloud.minute(4)
+        assert cloud.run(run_id).state is State.EVALUATED
+        assert cloud.store.get(run_id, "metrics.json") is cloud.store.get(run_id, "report.html") is None
+    cloud.crashes.clear()
+
+
+@pytest.mark.parametrize("function", ["evaluate", "judge", "promote"])
+def test_a_late_duplicate_changes_nothing_of_what_was_decided(cloud: Cloud, function: str) -> None:
+    # Given a duplicate of a step that has looked at the run before it was decided
+    cloud.upload_task(spec())
+    run_id = cloud.drop(labelled())
+    states = {"evaluate": State.DEPLOYED, "judge": State.EVALUATING, "promote": State.EVALUATED}
+    stale: list[Run] = []
+    load = RunTable.load
+
+    def remember(self: RunTable, wanted: str) -> Run | None:
+        run = load(self, wanted)
+        if run is not None and run.state is states[function]:
+            stale.append(run)
+        return run
+
+    with mock.patch.object(RunTable, "load", remember):
+        promoted_once(cloud, run_id)
+    before = {name: cloud.read(run_id, name) for name in ("metrics.json", "report.html")}
+    # When it goes on after the decision
+    with mock.patch.object(RunTable, "load", lambda *_: stale[0]):
+        cloud.invoke(function, pipeline_event("RunNudged", run_id=run_id))
+    # Then the decision and its record are as they were
+    assert {name: cloud.read(run_id, name) for name in before} == before
+    assert cloud.run(run_id).state is State.PROMOTED
 
 
 def test_a_student_trained_by_an_attempt_that_crashed_is_not_trained_again(cloud: Cloud) -> None:

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from signalbox.run import State
-from tests.builders import QUERIES, labelled, prompts, spec, truth, weights_text
+from tests.builders import QUERIES, labelled, pipeline_event, prompts, spec, truth, weights_text
 from tests.integration.cloud import Cloud
 from tests.scripted_bedrock import right_answer
+from tests.unit.template.stack import DATA_BUCKET
 
 WRONG = weights_text(0.1, 0.1, 0.8)
 OPENINGS = ("ships turning in the", "bells ringing over the")
@@ -54,13 +55,15 @@ def test_a_model_that_talks_around_its_json_is_held_for_its_valid_share(cloud: C
 @pytest.mark.parametrize(
     ("grade", "measured", "state"),
     [
-        (lambda line: 4.0, {"mean": 4.0, "scale": "raw", "null": 0}, State.PROMOTED),
-        (lambda line: 2.0, {"mean": 2.0, "scale": "raw", "null": 0}, State.HELD),
+        (lambda line: 8.0, {"mean": 4.0, "scale": "raw", "null": 0}, State.PROMOTED),
+        (lambda line: 4.0, {"mean": 2.0, "scale": "raw", "null": 0}, State.HELD),
         (lambda line: 0.9, {"mean": pytest.approx(4.6), "scale": "normalised", "null": 0}, State.PROMOTED),
-        (lambda line: None if "slowly" in line["prompt"] else 5, {"mean": 5.0, "scale": "raw"}, State.PROMOTED),
+        (lambda line: 1.0, {"mean": 5.0, "scale": "normalised", "null": 0}, State.PROMOTED),
+        (lambda line: None if "mill" in line["prompt"] else 10, {"mean": 5.0, "scale": "raw"}, State.PROMOTED),
+        (lambda line: 10 if "mill" in line["prompt"] else None, {"mean": None, "scale": "raw"}, State.HELD),
         (lambda line: None, {"mean": None, "graded": 0, "null": 22}, State.HELD),
     ],
-    ids=["raw", "raw and low", "normalised", "some null", "all null"],
+    ids=["raw", "raw and low", "normalised", "perfect", "some null", "nearly all null", "all null"],
 )  # fmt: skip
 def test_the_judges_grades_count_as_they_come(
     cloud: Cloud, grade: object, measured: dict, state: State
@@ -122,6 +125,91 @@ def test_a_second_run_that_is_worse_than_the_live_one_is_held(cloud: Cloud) -> N
     assert cloud.live().run_id == first.id
 
 
+def test_a_live_model_that_is_gone_does_not_keep_its_successor_from_going_live(cloud: Cloud) -> None:
+    # Given a live model whose deployment somebody has deleted
+    cloud.upload_task(spec(judge=None))
+    first = cloud.finish(cloud.drop(labelled()))
+    del cloud.bedrock.deployments[first.id]
+    # When a second dataset is dropped
+    second = cloud.finish(cloud.drop(labelled()))
+    # Then it goes live, and says what it could not be compared with
+    assert second.state is State.PROMOTED
+    metrics = cloud.read(second.id, "metrics.json")
+    assert metrics["not_compared"]["live"].endswith(f"of {first.id}: ResourceNotFoundException")
+    assert gates(cloud, second.id)["not_worse_than_live"] is True
+    assert "ResourceNotFoundException" in cloud.read(second.id, "report.html").decode()
+
+
+def test_the_live_model_is_not_compared_on_what_it_was_trained_on(cloud: Cloud) -> None:
+    # Given a live model that has learnt the very queries that are to measure its successor
+    cloud.upload_task(spec(judge=None))
+    first = cloud.finish(cloud.drop(labelled()))
+    trained = [json.loads(line) for line in cloud.read(first.id, "train.jsonl").splitlines()]
+    known = [record["messages"][0]["content"][0]["text"] for record in trained]
+    cloud.upload_task(
+        spec(judge=None, gates={"mae": 0.2, "not_worse_than_live": 0.0}),
+        labelled([*known[:25], *QUERIES[:0]]),
+    )
+    cloud.bedrock.says = lambda model, prompt, query: (
+        truth(query) if model == first.deployment_arn else weights_text(0.4, 0.3, 0.3)
+    )
+    # When the successor, which is worse, is measured on them
+    second = cloud.finish(cloud.drop(labelled()))
+    # Then the gate says that this tells nothing, and does not hold it
+    (gate,) = (
+        gate
+        for gate in cloud.read(second.id, "metrics.json")["gates"]
+        if gate["name"] == "not_worse_than_live"
+    )
+    assert gate["passed"] is True
+    assert gate["reason"].startswith("not compared: only 0 golden queries")
+
+
+def test_a_run_is_compared_with_the_model_that_it_replaces(cloud: Cloud) -> None:
+    # Given a live model, and a second run that is about to be promoted
+    cloud.upload_task(spec(judge=None))
+    first = cloud.finish(cloud.drop(labelled()))
+    cloud.lose("EvaluationCompleted")
+    second = cloud.drop(labelled())
+    cloud.settle()
+    while cloud.run(second).state is not State.EVALUATED:
+        cloud.bedrock.work(cloud.s3, cloud.announce)
+        cloud.settle()
+        cloud.invoke("deploy", pipeline_event("RunNudged", run_id=second, state="DEPLOYING"))
+        cloud.settle()
+    # When another goes live meanwhile
+    pointer = cloud.live().model_copy(update={"run_id": f"{first.id}-other"})
+    cloud.table.put_item(Item=pointer.item())
+    cloud.s3.put_object(
+        Bucket=DATA_BUCKET, Key=f"runs/{pointer.run_id}/train.jsonl", Body=cloud.read(first.id, "train.jsonl")
+    )
+    # Then the second run is compared with that one
+    assert cloud.finish(second).state is State.PROMOTED
+    assert cloud.read(second, "metrics.json")["compared_with_live"]["run_id"] == pointer.run_id
+    assert cloud.read(second, f"predictions/live-{pointer.run_id}.jsonl")
+    assert cloud.live().previous["run_id"] == pointer.run_id
+
+
+def test_a_pointer_that_moves_while_the_gates_are_applied_is_compared_with_again(cloud: Cloud) -> None:
+    # Given a live model, and a second run in whose comparison another goes live
+    cloud.upload_task(spec(judge=None))
+    first = cloud.finish(cloud.drop(labelled()))
+    other = cloud.live().model_copy(update={"run_id": f"{first.id}-other"})
+    cloud.store.put(other.run_id, "train.jsonl", cloud.read(first.id, "train.jsonl"))
+    second = cloud.drop(labelled())
+
+    def says(model: str, prompt: str, query: str) -> str:
+        if model == first.deployment_arn and cloud.live().run_id == first.id:
+            cloud.table.put_item(Item=other.item())
+        return truth(query)
+
+    cloud.bedrock.says = says
+    # Then it replaces that one, having been compared with it
+    assert cloud.finish(second).state is State.PROMOTED
+    assert cloud.read(second, "metrics.json")["compared_with_live"]["run_id"] == other.run_id
+    assert cloud.live().previous["run_id"] == other.run_id
+
+
 def test_a_task_with_another_output_is_not_compared_with_the_live_one(cloud: Cloud) -> None:
     cloud.upload_task(spec(judge=None))
     cloud.finish(cloud.drop(labelled()))
@@ -135,7 +223,9 @@ def test_a_task_with_another_output_is_not_compared_with_the_live_one(cloud: Clo
     cloud.bedrock.says = lambda model, prompt, query: answer(query)
     second = cloud.finish(cloud.drop(labelled(answer=answer)))
     assert second.state is State.PROMOTED
-    assert "live" not in cloud.read(second.id, "metrics.json")["candidates"]
+    metrics = cloud.read(second.id, "metrics.json")
+    assert "live" not in metrics["candidates"]
+    assert metrics["not_compared"]["live"].endswith(": it answers with another output")
 
 
 def test_prompts_without_answers_are_measured_on_the_tasks_golden_set(cloud: Cloud) -> None:
@@ -187,7 +277,7 @@ def test_records_of_the_tasks_golden_set_are_taken_out_of_training(cloud: Cloud)
 
 def test_the_judge_grades_the_candidate_that_would_answer_first(cloud: Cloud) -> None:
     seen = []
-    cloud.bedrock.grade = lambda line: seen.append(line) or 5
+    cloud.bedrock.grade = lambda line: seen.append(line) or 10
     cloud.bedrock.says = lambda model, prompt, query: (
         right_answer(model, prompt, query) if "deployment/" in model else WRONG
     )

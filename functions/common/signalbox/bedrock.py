@@ -58,13 +58,17 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model said, in how many milliseconds (measured here, over the network), with how many tokens."""
+    """What a model said, in how many milliseconds (measured here, over the network), with how many tokens.
+
+    `retries` says how often botocore had to ask again within these milliseconds.
+    """
 
     text: str
     latency_ms: float
     input_tokens: int
     output_tokens: int
     stop_reason: str
+    retries: int = 0
 
 
 class Bedrock:
@@ -267,7 +271,10 @@ class Bedrock:
         elapsed = (time.perf_counter() - started) * 1000
         text = "".join(content.get("text", "") for content in answer["output"]["message"]["content"])
         usage = answer["usage"]
-        return Reply(text, elapsed, usage["inputTokens"], usage["outputTokens"], answer["stopReason"])
+        retries = answer.get("ResponseMetadata", {}).get("RetryAttempts", 0)
+        return Reply(
+            text, elapsed, usage["inputTokens"], usage["outputTokens"], answer["stopReason"], retries
+        )
 
     @staticmethod
     def _look_up(what: str, identifier: str, call: Any) -> Any:

@@ -5,7 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from signalbox.scoring import Comparison
 from signalbox.task import Task
+
+LEAST_COMPARED = 20
+"""The fewest golden queries, as many as a golden set must have, on which a model is compared with the live one."""
+
 
 _EQUAL = 1e-9
 """Slack for numbers that equal their limit: 0.05 - 0.04 is a hair more than 0.01 to a computer."""
@@ -42,26 +47,29 @@ class Gate(BaseModel):
         return cls(name=name, value=value, limit=limit, at_least=at_least, passed=passed, reason=reason)
 
 
-def apply_gates(task: Task, candidates: dict[str, Any], judge_error: str = "") -> list[Gate]:
+def apply_gates(
+    task: Task, measured: dict[str, Any], with_live: Comparison | str | None = None
+) -> list[Gate]:
     """Apply a task's gates to the candidate that would answer first.
 
     Parameters
     ----------
-    candidates : dict
-        By candidate, what `scoring.score` measured, `judge` with its mean score among it; `live` if a model is.
-    judge_error : str
-        Why the judge has no score, if it has none.
+    measured : dict
+        What `scoring.score` measured of it; `judge`, with the mean score or the `error` for which there is none.
+    with_live : Comparison | str | None
+        The comparison with the live model, or why there can be none; None if nothing is live. A model is not held
+        for a comparison that cannot be made, or on too few queries: that gate passes and says why.
 
     Returns
     -------
     list[Gate]
         The model may go live if every one has passed.
     """
-    return list(_gates(task, candidates, judge_error))
+    return list(_gates(task, measured, with_live))
 
 
-def _gates(task: Task, candidates: dict[str, Any], judge_error: str) -> Iterator[Gate]:
-    limits, measured = task.gates, candidates[task.first_served]
+def _gates(task: Task, measured: dict[str, Any], with_live: Comparison | str | None) -> Iterator[Gate]:
+    limits = task.gates
     yield Gate.of("valid_share", measured["valid_share"], limits.valid_share, at_least=True)
     if limits.mae is not None:
         yield Gate.of("mae", measured["mae"], limits.mae, at_least=False, missing="no answer was usable")
@@ -70,21 +78,20 @@ def _gates(task: Task, candidates: dict[str, Any], judge_error: str) -> Iterator
         if limit is not None:
             yield Gate.of(name, measured[name], limit, at_least=True)
     if limits.judge is not None and task.judge is not None:
-        score = (measured.get("judge") or {}).get("mean")
-        yield Gate.of(
-            "judge", score, limits.judge, at_least=True, missing=judge_error or "the judge gave no score"
-        )
-    if limits.not_worse_than_live is not None and "live" in candidates:
-        yield _not_worse(task, measured, candidates["live"], limits.not_worse_than_live)
+        judged = measured.get("judge") or {}
+        missing = judged.get("error", "the judge gave no score")
+        yield Gate.of("judge", judged.get("mean"), limits.judge, at_least=True, missing=missing)
+    if limits.not_worse_than_live is not None and with_live is not None:
+        yield _not_worse(with_live, limits.not_worse_than_live)
 
 
-def _not_worse(task: Task, measured: dict[str, Any], live: dict[str, Any], tolerance: float) -> Gate:
-    """Compare with the live model on the same golden set: how much worse is the new one?"""
-    if task.output_kind == "labels":
-        worse = live["accuracy"] - measured["accuracy"]
-    elif measured["mae"] is None or live["mae"] is None:
-        # A live model without one usable answer cannot be better; a new one without any cannot pass.
-        worse = 1.0 if measured["mae"] is None else -1.0
-    else:
-        worse = measured["mae"] - live["mae"]
-    return Gate.of("not_worse_than_live", worse, tolerance, at_least=False)
+def _not_worse(with_live: Comparison | str, limit: float) -> Gate:
+    name = "not_worse_than_live"
+    if isinstance(with_live, str):
+        reason = f"not compared: {with_live}"
+        return Gate(name=name, value=None, limit=limit, at_least=False, passed=True, reason=reason)
+    among = f"{with_live.queries} golden queries that the live model answered and was not trained on"
+    if with_live.queries < LEAST_COMPARED:
+        return _not_worse(f"only {among}, at least {LEAST_COMPARED} are needed", limit)
+    gate = Gate.of(name, with_live.worse_by, limit, at_least=False, missing="no answer was usable")
+    return gate.model_copy(update={"reason": f"{gate.reason}, on the {among}"})

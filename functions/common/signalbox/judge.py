@@ -6,7 +6,7 @@ from signalbox import judging
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.run import Run, State
-from signalbox.store import JUDGE_DATASET, METRICS, TASK
+from signalbox.store import JUDGE_DATASET, JUDGE_SCORES, TASK
 from signalbox.task import Task
 
 _OVER = ("Completed", "Failed", "Stopped")
@@ -14,7 +14,7 @@ _OVER = ("Completed", "Failed", "Stopped")
 
 @step("judge", State.EVALUATING)
 def judge(run: Run, pipeline: Pipeline) -> None:
-    """Add the judge's scores to the metrics once its job is over: EVALUATING -> EVALUATED.
+    """Write the judge's scores to judge/scores.json once its job is over: EVALUATING -> EVALUATED.
 
     The results lie in S3 before the job's status says so: it is over when every answer handed over has a result,
     or when Bedrock says so. A job that failed completes the evaluation too, without scores and with the reason.
@@ -24,15 +24,14 @@ def judge(run: Run, pipeline: Pipeline) -> None:
         pipeline.advance(run, State.EVALUATED, event=Event.EVALUATION_COMPLETED, note="no judge")
         return
     status, message = pipeline.bedrock.evaluation_status(run.judge_job_arn)
-    graded = judging.scores(pipeline.store.judge_outputs(run.id), task.judge)
     handed_over = len((pipeline.store.get(run.id, JUDGE_DATASET) or b"").splitlines())
+    graded = judging.scores(pipeline.store.judge_outputs(run.id), task.judge, handed_over)
     if status not in _OVER and graded["graded"] + graded["null"] < handed_over:
         pipeline.runs.wait(run, f"the judge's job is {status}")
         return
     if status in ("Failed", "Stopped"):
-        graded["error"] = f"the judge's job {status.lower()}: {message or 'Bedrock gives no reason'}"
-    metrics = json.loads(pipeline.store.get(run.id, METRICS) or b"{}")
-    metrics["candidates"][task.first_served]["judge"] = graded
-    pipeline.store.put(run.id, METRICS, json.dumps(metrics, indent=1))
+        error = f"the judge's job {status.lower()}: {message or 'Bedrock gives no reason'}"
+        graded |= {"mean": None, "error": error}
+    pipeline.store.put(run.id, JUDGE_SCORES, json.dumps(graded, indent=1))
     note = graded.get("error") or f"{task.judge.model} graded {graded['graded']:,} answers"
     pipeline.advance(run, State.EVALUATED, event=Event.EVALUATION_COMPLETED, note=note)

@@ -14,16 +14,20 @@ from signalbox.task import Judge, Task
 
 MAX_PROMPTS = 1_000
 MAX_PROMPT_BYTES = 4_096
-_LOWEST, _HIGHEST = 1, 5
+LEAST_GRADED = 0.8
+"""The least share of the answers handed over that must have a grade for their mean to say anything."""
+
+_STEP = 2
+"""Grades 1 to 5 are declared as 2 to 10: no value of that scale lies in 0 to 1, in which Bedrock may report them."""
 
 _WEIGHTS_RUBRIC = """You grade a search router. For a query it says how much each index should count, as JSON weights \
 that sum to 1, with its reasoning. Compare its answer with the reference answer and grade its overall quality: how \
 accurate the weights are, and whether the reasoning, if there is any, fits the query and the weights.
 
-Grade 5 if every weight is within 0.05 of the reference. Grade 4 if every weight is within 0.10. Grade 3 if the \
-largest weight is on the same signal and the mean difference is under 0.15. Grade 2 if the mean difference is at most \
-0.30. Grade 1 if it is more, or if the answer is not JSON with exactly these weights. Lower the grade by one step, but \
-not below 1, if the reasoning contradicts the query or the weights.
+Grade 10 if every weight is within 0.05 of the reference. Grade 8 if every weight is within 0.10. Grade 6 if the \
+largest weight is on the same signal and the mean difference is under 0.15. Grade 4 if the mean difference is at most \
+0.30. Grade 2 if it is more, or if the answer is not JSON with exactly these weights. Lower the grade by 2, but not \
+below 2, if the reasoning contradicts the query or the weights.
 
 Query: {{prompt}}
 Reference answer: {{ground_truth}}
@@ -32,13 +36,14 @@ Answer to grade: {{prediction}}"""
 _LABELS_RUBRIC = """You grade a classifier. For a query it names one label. Compare its answer with the reference \
 answer and grade its overall quality.
 
-Grade 5 if the label is the reference label. Grade 3 if it is another label that is just as right for the query. \
-Grade 2 if it is related. Grade 1 if it is wrong or no label at all.
+Grade 10 if the label is the reference label. Grade 6 if it is another label that is just as right for the query. \
+Grade 4 if it is related. Grade 2 if it is wrong or no label at all.
 
 Query: {{prompt}}
 Reference answer: {{ground_truth}}
 Answer to grade: {{prediction}}"""
 
+_LOWEST, _HIGHEST = 1, 5
 _SCALE = {
     5: "Matches the reference",
     4: "Close to the reference",
@@ -81,8 +86,8 @@ def configuration(task: Task, judge: Judge, run_id: str, dataset_uri: str) -> di
         "name": judge.rubric,
         "instructions": _LABELS_RUBRIC if task.output_kind == "labels" else _WEIGHTS_RUBRIC,
         "ratingScale": [
-            {"definition": definition, "value": {"floatValue": float(score)}}
-            for score, definition in _SCALE.items()
+            {"definition": definition, "value": {"floatValue": float(_STEP * grade)}}
+            for grade, definition in _SCALE.items()
         ],
     }
     return {
@@ -107,33 +112,42 @@ def configuration(task: Task, judge: Judge, run_id: str, dataset_uri: str) -> di
     }
 
 
-def scores(outputs: Iterable[bytes], judge: Judge) -> dict[str, Any]:
+def scores(outputs: Iterable[bytes], judge: Judge, handed_over: int) -> dict[str, Any]:
     """Read what the judge said.
 
     Parameters
     ----------
     outputs : Iterable[bytes]
         The job's *_output.jsonl files. A result may be null: the judge could not grade that answer.
+    handed_over : int
+        How many answers the job was given.
 
     Returns
     -------
     dict
-        mean (1 to 5; None if nothing was graded), graded, null, and scale: "raw", or "normalised" if the job
-        reported 0 to 1 instead of the declared 1 to 5, which the documentation leaves open.
+        mean (1 to 5; None, and `error` says why, if less than LEAST_GRADED of the answers have a grade), graded,
+        null (results that are no grade), handed_over, model, and scale: "raw" as declared, or "normalised" if the
+        job reported 0 to 1, which the documentation leaves open.
     """
     results: list[float | None] = []
     for line in (line for output in outputs for line in output.splitlines() if line.strip()):
         entries = (json.loads(line).get("automatedEvaluationResult") or {}).get("scores") or []
         results += [entry.get("result") for entry in entries if entry.get("metricName") == judge.rubric]
-    grades = [float(result) for result in results if result is not None]
-    # On the declared scale no grade is below 1, on the normalised one none is above it; all ones are read as raw.
-    normalised = bool(grades) and min(grades) < _LOWEST and max(grades) <= 1
-    if normalised:
-        grades = [_LOWEST + grade * (_HIGHEST - _LOWEST) for grade in grades]
-    return {
+    given = [float(result) for result in results if result is not None]
+    normalised = bool(given) and max(given) <= 1
+    grades = [_LOWEST + each * (_HIGHEST - _LOWEST) if normalised else each / _STEP for each in given]
+    grades = [grade for grade in grades if _LOWEST <= grade <= _HIGHEST]
+    said: dict[str, Any] = {
         "mean": fmean(grades) if grades else None,
         "graded": len(grades),
         "null": len(results) - len(grades),
+        "handed_over": handed_over,
         "scale": "normalised" if normalised else "raw",
         "model": judge.model,
     }
+    if not grades or len(grades) < LEAST_GRADED * handed_over:
+        error = (
+            f"the judge graded {len(grades):,} of {handed_over:,} answers; {LEAST_GRADED:.0%} are required"
+        )
+        said |= {"mean": None, "error": error}
+    return said

@@ -12,7 +12,6 @@ from botocore.config import Config
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
-from signalbox.live import Live
 from signalbox.observability import logger, metrics
 from signalbox.records import Record, read_records
 from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded
@@ -38,23 +37,11 @@ class Pipeline:
         Should the event be lost between the two, it is still in the run's outbox, and `watch` publishes it.
         """
         moved = self.runs.move(run, to, event=event, note=note, **changes)
-        self._announce(run, moved)
+        self.announce(run, moved)
         return moved
 
-    def promote(self, run: Run, live: Live, replaces: Live | None, *, event: str, **changes: object) -> Run:
-        """Move a run to PROMOTED and the live pointer to it, and publish; see `RunTable.promote`."""
-        moved = self.runs.promote(
-            run,
-            live,
-            replaces.run_id if replaces else None,
-            event=event,
-            note=f"live, in place of {replaces.run_id}" if replaces else "live",
-            **changes,
-        )
-        self._announce(run, moved)
-        return moved
-
-    def _announce(self, before: Run, moved: Run) -> None:
+    def announce(self, before: Run, moved: Run) -> None:
+        """Count, log and publish a transition that has been written."""
         metrics.add_metric(name=f"Run{moved.state.value.title()}", unit="Count", value=1)
         logger.info("run advanced", extra={"from_state": before.state, "to_state": moved.state})
         self.deliver(moved)

@@ -1,46 +1,79 @@
-"""promote: the gates decide whether the model goes live."""
+"""promote: the comparison with what is live and the gates decide whether the model goes live."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from signalbox.candidate import Refused, answers_of, golden_set, live_candidate
 from signalbox.events import Event
 from signalbox.gates import Gate, apply_gates
-from signalbox.pipeline import Pipeline, step
-from signalbox.report import render
 from signalbox.live import Live
-from signalbox.run import Run, State
-from signalbox.store import METRICS, REPORT, STUDENT, TASK, VALIDATION
+from signalbox.pipeline import Pipeline, step
+from signalbox.records import Record, read_records
+from signalbox.report import render
+from signalbox.run import Run, State, Superseded
+from signalbox.scoring import Comparison, Prediction, compare, score
+from signalbox.store import (
+    COMPARISON,
+    EVALUATION,
+    JUDGE_SCORES,
+    METRICS,
+    REPORT,
+    STUDENT,
+    TASK,
+    TRAIN,
+    VALIDATION,
+    predictions_of,
+)
 from signalbox.task import Task
 
 HEADLINE = ("valid_share", "mae", "within_010", "dominant_share", "rubric", "accuracy", "macro_f1")
 """The numbers of a candidate that are shown wherever there is room for a few only."""
 
 
-@step("promote", State.EVALUATED)
+@step("promote", State.EVALUATED, State.PROMOTED, State.HELD)
 def promote(run: Run, pipeline: Pipeline) -> None:
-    """Apply the gates and move the live pointer, or hold the model with the reasons: EVALUATED -> PROMOTED | HELD.
+    """Compare with what is live and apply the gates: EVALUATED -> PROMOTED | HELD.
 
-    Completes metrics.json with the gates and the verdict, and writes report.html.
+    Either the live pointer moves, from the very model that was compared with, or the model is held with the reasons.
+    What was measured is published as metrics.json and report.html once that is written. An attempt that finds the
+    run decided publishes them if the one before could not.
     """
-    task = Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
-    metrics = json.loads(pipeline.store.get(run.id, METRICS) or b"{}")
+    if run.state.ended:
+        if pipeline.store.get(run.id, METRICS) is None:
+            _publish(run, pipeline)
+        pipeline.deliver(run)
+        return
+    decided = _decide(run, pipeline)
+    _publish(decided, pipeline)
+    pipeline.announce(run, decided)
+
+
+def _decide(run: Run, pipeline: Pipeline) -> Run:
+    """Write the decision: the run as it is after it.
+
+    Raises
+    ------
+    Superseded
+        If the live pointer has moved meanwhile; the next attempt compares with the model that is live then.
+    """
+    task = _task(run, pipeline)
+    live = pipeline.runs.live(task.name)
+    if live is not None and live.run_id == run.id:
+        raise Superseded(f"{run.id} is live")
+    with_live = _compare(run, task, live, pipeline) if live else None
+    metrics = _measured(run, pipeline)
     measured = metrics["candidates"][task.first_served]
-    judge_error = (measured.get("judge") or {}).get("error", "")
-    gates = apply_gates(task, metrics["candidates"], judge_error)
+    gates = apply_gates(task, measured, with_live)
     held = [gate for gate in gates if not gate.passed]
-    verdict = State.HELD if held else State.PROMOTED
-    metrics |= {"gates": [gate.model_dump() for gate in gates], "verdict": verdict.value}
-    validation = json.loads(pipeline.store.get(run.id, VALIDATION) or b"{}")
-    pipeline.store.put(run.id, METRICS, json.dumps(metrics, indent=1))
-    pipeline.store.put(run.id, REPORT, render(run, task, metrics, validation))
     summary = _summary(metrics, measured, gates)
     if held:
         reason = "; ".join(f"{gate.name}: {gate.reason}" for gate in held)
-        pipeline.advance(run, State.HELD, event=Event.MODEL_HELD, note=reason, reason=reason, summary=summary)
-        return
-    replaces = pipeline.runs.live(task.name)
-    live = Live(
+        return pipeline.runs.move(
+            run, State.HELD, event=Event.MODEL_HELD, note=reason, reason=reason, summary=summary
+        )
+    pointer = Live(
         task_name=task.name,
         run_id=run.id,
         model=measured["model"],
@@ -48,11 +81,83 @@ def promote(run: Run, pipeline: Pipeline) -> None:
         task=task.model_dump(mode="json", by_alias=True, exclude={"teacher_prompt"}),
         student=pipeline.store.get(run.id, STUDENT) is not None,
         deployment_arn=run.deployment_arn,
-        prior=validation["prior"],
+        prior=_read(run, VALIDATION, pipeline)["prior"],
         metrics=_headline(measured),
-        previous=replaces.model_dump(mode="json", include={"run_id", "model", "since"}) if replaces else None,
+        previous=live.model_dump(mode="json", include={"run_id", "model", "since"}) if live else None,
     )
-    pipeline.promote(run, live, replaces, event=Event.MODEL_PROMOTED, summary=summary)
+    replaces = live.run_id if live else None
+    note = f"live, in place of {replaces}" if replaces else "live"
+    return pipeline.runs.promote(
+        run, pointer, replaces, event=Event.MODEL_PROMOTED, note=note, summary=summary
+    )
+
+
+def _compare(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Comparison | str:
+    """Ask what is live the golden set, and compare on the queries that it was not trained on.
+
+    Keeps predictions/live-<run_id>.jsonl and comparison.json under the run.
+
+    Returns
+    -------
+    Comparison | str
+        Or why the two cannot be compared.
+    """
+    golden = golden_set(run, task, pipeline)
+    try:
+        candidate = live_candidate(live, task, pipeline)
+        seen = _trained_on(live, pipeline)
+        said = answers_of(candidate, run, golden, pipeline, kept_as=f"live-{live.run_id}")
+    except Refused as refused:
+        reason = f"{live.model} of {live.run_id}: {refused}"
+        pipeline.store.put(run.id, COMPARISON, json.dumps({"not_compared": {"live": reason}}))
+        return reason
+    content = pipeline.store.get(run.id, predictions_of(task.first_served)) or b""
+    own = [Prediction.model_validate_json(line) for line in content.splitlines()]
+    unseen = [place for place, record in enumerate(golden) if record.key not in seen]
+    comparison = compare([own[place] for place in unseen], [said[place] for place in unseen], task.output)
+    measured = {"model": live.model, **score(said, task.output)}
+    written = {"live": measured, "compared_with_live": {"run_id": live.run_id, **asdict(comparison)}}
+    pipeline.store.put(run.id, COMPARISON, json.dumps(written, indent=1))
+    return comparison
+
+
+def _trained_on(live: Live, pipeline: Pipeline) -> set[str]:
+    """Return the normalised queries that the live model learnt from, on which it would look better than it is."""
+    content = pipeline.store.get(live.run_id, TRAIN)
+    if content is None:
+        raise Refused("what it was trained on is gone")
+    records = read_records([content], Task.model_validate(live.task))
+    return {record.key for record in records if isinstance(record, Record)}
+
+
+def _publish(run: Run, pipeline: Pipeline) -> None:
+    """Write metrics.json and report.html of a run that has been decided."""
+    metrics = _measured(run, pipeline)
+    comparison = _read(run, COMPARISON, pipeline)
+    if "live" in comparison:
+        metrics["candidates"]["live"] = comparison["live"]
+        metrics["compared_with_live"] = comparison["compared_with_live"]
+    metrics["not_compared"] |= comparison.get("not_compared", {})
+    metrics |= {"gates": run.summary["gates"], "verdict": run.state.value}
+    report = render(run, _task(run, pipeline), metrics, _read(run, VALIDATION, pipeline))
+    pipeline.store.put(run.id, REPORT, report)
+    pipeline.store.put(run.id, METRICS, json.dumps(metrics, indent=1))
+
+
+def _measured(run: Run, pipeline: Pipeline) -> dict[str, Any]:
+    """Return what `evaluate` measured, with the judge's scores of the candidate that would answer first."""
+    metrics, scores = _read(run, EVALUATION, pipeline), _read(run, JUDGE_SCORES, pipeline)
+    if scores:
+        metrics["candidates"][metrics["served_first"]]["judge"] = scores
+    return metrics
+
+
+def _task(run: Run, pipeline: Pipeline) -> Task:
+    return Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
+
+
+def _read(run: Run, name: str, pipeline: Pipeline) -> dict[str, Any]:
+    return json.loads(pipeline.store.get(run.id, name) or b"{}")
 
 
 def _headline(measured: dict[str, Any]) -> dict[str, Any]:
@@ -67,5 +172,5 @@ def _summary(metrics: dict[str, Any], measured: dict[str, Any], gates: list[Gate
         "served_first": metrics["served_first"],
         "golden": metrics["golden"],
         "metrics": _headline(measured),
-        "gates": [gate.model_dump(include={"name", "passed", "reason"}) for gate in gates],
+        "gates": [gate.model_dump() for gate in gates],
     }

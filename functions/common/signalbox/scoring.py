@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -27,7 +28,7 @@ class Prediction(BaseModel):
     error : str
         Why there is no usable answer; "" if there is one.
     latency_ms : float
-        From asking to answer, measured by the evaluation; 0 if none came.
+        From asking to answer, measured by the evaluation; 0 if none came, or only after botocore's own retries.
     """
 
     query: str
@@ -60,7 +61,7 @@ def score(predictions: Sequence[Prediction], output: Weights | Labels) -> dict[s
     -------
     dict
         valid_share; for weights mae, within_005, within_010, dominant_share, rubric (1 to 5); for labels accuracy,
-        macro_f1; latency_ms {mean, p50, p95} over the queries that got an answer, usable or not; tokens {input,
+        macro_f1; latency_ms {mean, p50, p95} over the answers, usable or not, that came at once; tokens {input,
         output} in all; errors {reason: count}. An unusable answer counts as 1 on the rubric and as wrong in every
         share, but has no error to put into mae, which is over the usable answers (None if there are none).
     """
@@ -109,8 +110,8 @@ def absolute_errors(reference: Answer, answer: Answer) -> list[float]:
 
 
 def agrees_on_dominant(reference: Answer, answer: Answer) -> bool:
-    """Return whether the answer's greatest weight is one of the reference's greatest (either may tie)."""
-    return bool(set(reference.dominant()) & set(answer.dominant()))
+    """Return whether every greatest weight of the answer (several may tie) is one of the reference's greatest."""
+    return set(answer.dominant()) <= set(reference.dominant())
 
 
 def _weight_scores(references: Sequence[Answer], answers: Sequence[Answer | None]) -> dict[str, Any]:
@@ -139,6 +140,38 @@ def _label_scores(references: Sequence[Answer], answers: Sequence[Answer | None]
             2 * right[label] / (count + in_answers[label]) for label, count in in_reference.items()
         ),
     }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two candidates on the queries that can be compared.
+
+    Attributes
+    ----------
+    queries : int
+        How many queries the rival gave a usable answer to.
+    own, rival : float | None
+        Mean absolute error, or accuracy for labels, over those of them that both answered; None if there are none.
+    worse_by : float | None
+        By how much the candidate is worse than its rival; negative if it is better.
+    """
+
+    queries: int
+    own: float | None = None
+    rival: float | None = None
+    worse_by: float | None = None
+
+
+def compare(own: Sequence[Prediction], rival: Sequence[Prediction], output: Weights | Labels) -> Comparison:
+    """Compare a candidate with a rival; the predictions are those of the same queries in the same order."""
+    answered = [pair for pair in zip(own, rival, strict=True) if pair[1].answer(output)]
+    both = [pair for pair in answered if pair[0].answer(output)]
+    if not both:
+        return Comparison(len(answered))
+    measure = "accuracy" if isinstance(output, Labels) else "mae"
+    mine, others = (score(predictions, output)[measure] for predictions in zip(*both, strict=True))
+    worse_by = others - mine if measure == "accuracy" else mine - others
+    return Comparison(len(answered), mine, others, worse_by)
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float | None:

@@ -54,7 +54,7 @@ def test_the_rubric_keeps_the_limits_of_a_custom_metric(content: dict) -> None:
     *_, tail = definition["instructions"].rpartition("\n\n")
     assert all(name in tail for name in ("{{prompt}}", "{{ground_truth}}", "{{prediction}}"))
     assert all(len(entry["definition"].split()) <= 5 for entry in definition["ratingScale"])
-    assert sorted(entry["value"]["floatValue"] for entry in definition["ratingScale"]) == [1, 2, 3, 4, 5]
+    assert sorted(entry["value"]["floatValue"] for entry in definition["ratingScale"]) == [2, 4, 6, 8, 10]
     # The metric stands in both places under one name, and the identifier is the one in the dataset.
     (dataset_metric,) = automated["datasetMetricConfigs"]
     assert dataset_metric["metricNames"] == [definition["name"]]
@@ -69,19 +69,47 @@ def test_the_job_has_a_name_that_bedrock_takes() -> None:
 @pytest.mark.parametrize(
     ("outputs", "mean", "graded", "null", "scale"),
     [
-        ([output(5, 4, 3)], 4, 3, 0, "raw"),
-        ([output(5), output(3)], 4, 2, 0, "raw"),
-        ([output(5, None)], 5, 1, 1, "raw"),
-        ([output(1, 1)], 1, 2, 0, "raw"),
+        ([output(10, 8, 6)], 4, 3, 0, "raw"),
+        ([output(10), output(6)], 4, 2, 0, "raw"),
+        ([output(10, 10, 10, 10, None)], 5, 4, 1, "raw"),
+        ([output(2, 2)], 1, 2, 0, "raw"),
+        (
+            [output(10, 10, 10, 10, 1)],
+            5,
+            4,
+            1,
+            "raw",
+        ),  # 1 is no grade of this scale, least of all a perfect one
         ([output(1, 0.5, 0)], 3, 3, 0, "normalised"),
-        ([output(None)], None, 0, 1, "raw"),
-        ([b"\n"], None, 0, 0, "raw"),
-        ([], None, 0, 0, "raw"),
-        ([output(5, metric="Builtin.Correctness")], None, 0, 0, "raw"),
-        ([b'{"inputRecord": {}}\n'], None, 0, 0, "raw"),
-        ([b'{"automatedEvaluationResult": null}\n'], None, 0, 0, "raw"),
+        ([output(1, 1)], 5, 2, 0, "normalised"),
+        ([output(0, 0)], 1, 2, 0, "normalised"),
     ],
 )
 def test_what_the_judge_says_is_read(outputs: list, mean: float, graded: int, null: int, scale: str) -> None:
-    said = scores(outputs, TASK.judge)
-    assert said == {"mean": mean, "graded": graded, "null": null, "scale": scale, "model": TASK.judge.model}
+    assert scores(outputs, TASK.judge, graded + null) == {
+        "mean": mean,
+        "graded": graded,
+        "null": null,
+        "handed_over": graded + null,
+        "scale": scale,
+        "model": TASK.judge.model,
+    }
+
+
+@pytest.mark.parametrize(
+    ("outputs", "graded"),
+    [
+        ([output(10, 10, 10, None, None)], 3),
+        ([output(10)], 1),
+        ([output(None)], 0),
+        ([b"\n"], 0),
+        ([], 0),
+        ([output(10, metric="Builtin.Correctness")], 0),
+        ([b'{"inputRecord": {}}\n'], 0),
+        ([b'{"automatedEvaluationResult": null}\n'], 0),
+    ],
+)
+def test_too_few_grades_are_none(outputs: list, graded: int) -> None:
+    said = scores(outputs, TASK.judge, 5)
+    assert (said["mean"], said["graded"]) == (None, graded)
+    assert said["error"] == f"the judge graded {graded} of 5 answers; 80% are required"

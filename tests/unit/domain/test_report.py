@@ -47,6 +47,7 @@ def report(candidates: dict[str, Any], content: dict[str, Any] | None = None, **
         "golden": 22,
         "served_first": "bedrock",
         "candidates": candidates,
+        "not_compared": {"live": HOSTILE},
         "gates": [gate],
         "verdict": "HELD",
     }

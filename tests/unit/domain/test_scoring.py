@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.answer import Answer
-from signalbox.scoring import Prediction, rubric, score
+from signalbox.scoring import Comparison, Prediction, compare, rubric, score
 from signalbox.task import Labels, Weights
 from tests.builders import SIGNALS, weights_text
 
@@ -84,6 +84,31 @@ def test_a_tie_in_the_reference_agrees_with_either_signal() -> None:
         weights_text(0.6, 0.3, 0.1), weights_text(0.3, 0.6, 0.1), reference=weights_text(0.45, 0.45, 0.1)
     )
     assert score(said, WEIGHTS)["dominant_share"] == 1
+
+
+def test_an_answer_that_says_everything_at_once_agrees_with_nothing() -> None:
+    assert score(predictions(weights_text(1 / 3, 1 / 3, 1 / 3)), WEIGHTS)["dominant_share"] == 0
+
+
+def test_candidates_are_compared_where_both_answered() -> None:
+    right, near, wrong, none = (
+        weights_text(0.8, 0.1, 0.1), weights_text(0.7, 0.2, 0.1), weights_text(0.1, 0.8, 0.1), "sorry"
+    )  # fmt: skip
+    compared = compare(predictions(near, none, right), predictions(right, right, none), WEIGHTS)
+    assert compared.queries == 2
+    assert (compared.own, compared.rival) == (pytest.approx(0.2 / 3), pytest.approx(0, abs=1e-9))
+    assert compared.worse_by == pytest.approx(0.2 / 3)
+    assert compare(predictions(near), predictions(wrong), WEIGHTS).worse_by < 0
+    assert compare(predictions(none), predictions(right), WEIGHTS) == Comparison(1)
+    assert compare([], [], WEIGHTS) == Comparison(0)
+
+
+def test_labels_are_compared_by_their_accuracy() -> None:
+    own, rival = (
+        [Prediction(query="q", reference="read", text=text) for text in texts]
+        for texts in (("read", "watch", "read"), ("read", "read", "no label"))
+    )
+    assert compare(own, rival, LABELS) == Comparison(2, own=0.5, rival=1, worse_by=0.5)
 
 
 def test_labels_are_measured_by_accuracy_and_macro_f1() -> None:

@@ -64,6 +64,16 @@ def test_a_job_scores_the_answers_it_was_given(call, evaluation, faults, bucket)
     assert lines[0]["modelResponses"] == [{"response": WEIGHTS, "modelIdentifier": "bedrock-student"}]
 
 
+def test_grades_are_written_on_the_scale_that_the_metric_declares(call, evaluation, faults, bucket) -> None:
+    bucket["s3://data-bucket/runs/r/judge/dataset.jsonl"] = b"\n".join([line(), line(answer="sorry")])
+    scale = [{"definition": f"grade {n}", "value": {"floatValue": 2.0 * n}} for n in (5, 4, 3, 2, 1)]
+    call("CreateEvaluationJob", **changed(evaluation, f"{METRIC}.ratingScale", scale))
+    carry_out(call, faults)
+    (body,) = (body for uri, body in bucket.items() if uri.endswith("_output.jsonl"))
+    lines = [json.loads(text) for text in body.splitlines()]
+    assert [item["automatedEvaluationResult"]["scores"][0]["result"] for item in lines] == [10.0, 2.0]
+
+
 def test_a_job_without_its_dataset_fails(call, evaluation, faults, bucket) -> None:
     arn = call("CreateEvaluationJob", **evaluation)["jobArn"]
     carry_out(call, faults)
@@ -138,7 +148,11 @@ METRIC = f"{AUTOMATED}.customMetricConfig.customMetrics.0.customMetricDefinition
         (f"{AUTOMATED}.customMetricConfig", None, "isn't defined"),
         (f"{METRIC}.instructions", "Rate it.", "must use"),
         (f"{METRIC}.instructions", "Rate {{everything}}.", "no other variable"),
-        (f"{METRIC}.ratingScale", [{"definition": "good", "value": {"floatValue": 1.0}}], "from 1 to 5"),
+        (
+            f"{METRIC}.ratingScale",
+            [{"definition": "good", "value": {"floatValue": 1.0}}],
+            "five different numbers",
+        ),
         (
             f"{AUTOMATED}.customMetricConfig.evaluatorModelConfig.bedrockEvaluatorModels",
             [{"modelIdentifier": "us.amazon.nova-pro-v1:0"}],

@@ -20,7 +20,7 @@ LIMITS = {
     "deploy": (60, 256),
     "evaluate": (900, 1024),
     "judge": (300, 512),
-    "promote": (120, 512),
+    "promote": (900, 1024),
     "notify": (30, 256),
     "watch": (60, 256),
     "route": (10, 1769),

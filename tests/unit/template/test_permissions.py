@@ -46,7 +46,7 @@ ACTIONS = {
         "iam:PassRole",
     },
     "JudgeRole": STEP | RUN_OBJECTS | {"bedrock:GetEvaluationJob"},
-    "PromoteRole": STEP | RUN_OBJECTS | {"dynamodb:PutItem"},
+    "PromoteRole": STEP | RUN_OBJECTS | {"bedrock:InvokeModel", "dynamodb:PutItem"},
     "NotifyRole": CALLED_BY_EVENTS | KEY | {"sns:Publish"},
     "WatchRole": STEP | {"dynamodb:Query", "dynamodb:PutItem", "s3:ListBucketVersions"},
     "RouteRole": OWN_LOG

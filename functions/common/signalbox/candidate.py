@@ -1,0 +1,169 @@
+"""Candidates: whoever answers the golden set to be compared, how each is asked, and what it said."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from signalbox.answer import AnswerError, parse_answer
+from signalbox.bedrock import REFUSED, Busy
+from signalbox.live import Live
+from signalbox.observability import logger
+from signalbox.pipeline import Pipeline
+from signalbox.records import Record
+from signalbox.run import Run
+from signalbox.scoring import Prediction
+from signalbox.store import GOLDEN, STUDENT, predictions_of
+from signalbox.student import Student
+from signalbox.task import Labels, Task, Weights
+
+CONCURRENT_QUESTIONS = 8
+_BATCH = 50
+"""After so many questions the answers are stored, and the run gives a sign of life."""
+
+Ask = Callable[[Record], Prediction]
+
+
+class Refused(Exception):
+    """A candidate cannot be asked, for a reason that stands: it is gone, or this account may not use it."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Somebody who answers the golden set: by name, on which model, and how it is asked.
+
+    `concurrency` is 1 for a candidate that computes here, where threads would only slow each other down.
+    """
+
+    name: str
+    model: str
+    ask: Ask
+    concurrency: int = CONCURRENT_QUESTIONS
+
+
+def golden_set(run: Run, task: Task, pipeline: Pipeline) -> list[Record]:
+    """Return the golden records of a run."""
+    return pipeline.records(run, GOLDEN, task)
+
+
+def embedded(name: str, model: str, artefact: bytes) -> Candidate:
+    """Return an embedded student as a candidate."""
+    student = Student.from_bytes(artefact)
+
+    def ask(record: Record) -> Prediction:
+        started = time.perf_counter()
+        answer = student.answer(record.query)
+        elapsed = (time.perf_counter() - started) * 1000
+        return Prediction(
+            query=record.query, reference=record.answer_text or "", text=answer.text(), latency_ms=elapsed
+        )
+
+    return Candidate(name, model, ask, concurrency=1)
+
+
+def on_bedrock(
+    name: str, model: str, model_id: str, task: Task, max_tokens: int, pipeline: Pipeline
+) -> Candidate:
+    """Return a model of Bedrock's as a candidate, asked with the prompt of a task."""
+
+    def ask(record: Record) -> Prediction:
+        prediction = Prediction(query=record.query, reference=record.answer_text or "")
+        try:
+            reply = pipeline.bedrock.ask(model_id, task.prompt, record.query, max_tokens)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code not in REFUSED:
+                raise Busy(f"{name} ({model}) could not be asked for the moment: {code}") from error
+            return prediction.model_copy(update={"error": code})
+        except BotoCoreError as error:
+            reason = type(error).__name__
+            raise Busy(f"{name} ({model}) could not be asked for the moment: {reason}") from error
+        said = {
+            "text": reply.text,
+            "error": _unusable(reply.text, task.output),
+            "latency_ms": 0.0 if reply.retries else reply.latency_ms,
+            "input_tokens": reply.input_tokens,
+            "output_tokens": reply.output_tokens,
+        }
+        return prediction.model_copy(update=said)
+
+    return Candidate(name, model, ask)
+
+
+def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
+    """Return what is live, asked with the prompt that it was trained with.
+
+    Raises
+    ------
+    Refused
+        If it answers with another output than the task asks for, or its student is gone.
+    """
+    then = Task.model_validate(live.task)
+    if then.output != task.output:
+        raise Refused("it answers with another output")
+    if then.first_served == "bedrock" and live.deployment_arn and then.customization:
+        tokens = then.customization.max_response_tokens
+        return on_bedrock("live", live.model, live.deployment_arn, then, tokens, pipeline)
+    artefact = pipeline.store.get(live.run_id, STUDENT)
+    if artefact is None:
+        raise Refused(f"the student of {live.run_id} is gone")
+    return embedded("live", live.model, artefact)
+
+
+def answers_of(
+    candidate: Candidate, run: Run, golden: Sequence[Record], pipeline: Pipeline, kept_as: str = ""
+) -> list[Prediction]:
+    """Ask a candidate every golden query that it has not answered yet, at bounded concurrency.
+
+    What it said is stored as it comes, under `kept_as` (its name unless given), so that an attempt after this one
+    asks for the rest only.
+
+    Returns
+    -------
+    list[Prediction]
+        One a golden query, in their order.
+
+    Raises
+    ------
+    Busy
+        Bedrock could not answer some queries for the moment.
+    Refused
+        It refused every query.
+    """
+    name = predictions_of(kept_as or candidate.name)
+    content = pipeline.store.get(run.id, name) or b""
+    said = {p.query: p for p in map(Prediction.model_validate_json, content.splitlines())}
+    missing = [record for record in golden if record.query not in said]
+    for start in range(0, len(missing), _BATCH):
+        with ThreadPoolExecutor(candidate.concurrency) as threads:
+            outcomes = list(threads.map(lambda record: _tried(candidate, record), missing[start:][:_BATCH]))
+        said |= {outcome.query: outcome for outcome in outcomes if isinstance(outcome, Prediction)}
+        busy = next((outcome for outcome in outcomes if isinstance(outcome, Busy)), None)
+        if busy is None and all(prediction.error in REFUSED for prediction in said.values()):
+            raise Refused(next(iter(said.values())).error)
+        given = [said[record.query] for record in golden if record.query in said]
+        pipeline.store.put(run.id, name, "".join(prediction.model_dump_json() + "\n" for prediction in given))
+        pipeline.runs.touch(run)
+        if busy is not None:
+            raise busy
+    logger.info("candidate answered", extra={"candidate": candidate.name, "queries": len(golden)})
+    return [said[record.query] for record in golden]
+
+
+def _tried(candidate: Candidate, record: Record) -> Prediction | Busy:
+    """Ask once, and return a failure that passes instead of raising it: the other answers are to be kept."""
+    try:
+        return candidate.ask(record)
+    except Busy as busy:
+        return busy
+
+
+def _unusable(text: str, output: Weights | Labels) -> str:
+    """Say in a few words why an answer cannot be used, "" if it can."""
+    try:
+        parse_answer(text, output)
+    except AnswerError as error:
+        return f"unusable answer: {error.field}" if error.field else "unusable answer"
+    return ""
