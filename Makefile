@@ -27,6 +27,14 @@ test: setup ## every test
 	.venv/bin/python -m pytest --numprocesses auto tests/unit tests/integration
 	.venv/bin/python -m pytest tests/e2e
 
+.PHONY: fuzz
+fuzz: setup ## 2,000 requests that schemathesis makes of the API's OpenAPI document
+	FUZZ_REQUESTS=2000 .venv/bin/python -m pytest tests/integration/test_openapi.py
+
+.PHONY: bench
+bench: setup ## quality, latency, cold start and size, beside their targets and peers; writes bench/results.json
+	@.venv/bin/python -m bench
+
 ##### Template, artefacts and requirements ######################################################################
 
 # AWS SAM CLI: its pins conflict with those of development, so it lives in an environment of its own.
