@@ -22,6 +22,8 @@ from local.settings import ARTIFACT_BUCKET, STACK
 LAYER_FOLDER = "python"
 UNPACKED_TYPES = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 
+TEMPLATE_KEY = "template.json"
+
 
 class DeploymentFailed(Exception):
     """CloudFormation did not take the template; the message says which resource, and why."""
@@ -92,9 +94,11 @@ def deploy(package: Package) -> dict[str, str]:
     objects.create_bucket(Bucket=ARTIFACT_BUCKET)
     for key, content in package.archives.items():
         objects.put_object(Bucket=ARTIFACT_BUCKET, Key=key, Body=content)
+    objects.put_object(Bucket=ARTIFACT_BUCKET, Key=TEMPLATE_KEY, Body=package.template.encode())
     arguments = {
         "StackName": STACK,
-        "TemplateBody": package.template,
+        # A template of more than 51,200 bytes has to come from S3, which is where `sam deploy` puts every one.
+        "TemplateURL": f"{objects.meta.endpoint_url}/{ARTIFACT_BUCKET}/{TEMPLATE_KEY}",
         "Parameters": [
             {"ParameterKey": name, "ParameterValue": value} for name, value in package.parameters.items()
         ],
@@ -114,7 +118,10 @@ def deploy(package: Package) -> dict[str, str]:
         raise DeploymentFailed("; ".join(_failures(formation)) or str(error)) from error
     except ClientError as error:
         if "No updates are to be performed" not in str(error):
-            raise DeploymentFailed(str(error)) from error
+            # CloudFormation quotes the whole template in some of its refusals; the reason stands at either end.
+            message = str(error)
+            shown = message if len(message) <= 1_000 else f"{message[:300]} … {message[-300:]}"
+            raise DeploymentFailed(shown) from error
     return outputs(formation)
 
 
