@@ -6,13 +6,13 @@ from typing import Any
 
 from signalbox import judging
 from signalbox.bedrock import UNTRAINED_TOKENS
-from signalbox.candidate import Candidate, Refused, answers_of, embedded, golden_set, on_bedrock
+from signalbox.candidate import Candidate, Refused, answers_of, embedded, on_bedrock
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.run import PermanentFailure, Run, State
 from signalbox.scoring import Prediction, score
 from signalbox.settings import setting
-from signalbox.store import EVALUATION, JUDGE, JUDGE_DATASET, STUDENT, TASK, predictions_of
+from signalbox.store import EVALUATION, GOLDEN, JUDGE, JUDGE_DATASET, STUDENT, predictions_of
 from signalbox.task import Task
 
 
@@ -23,8 +23,8 @@ def evaluate(run: Run, pipeline: Pipeline) -> None:
     Writes predictions/<candidate>.jsonl and evaluation.json under the run, as answers come, so that an attempt
     after a crash goes on where the last one stopped. What is live is asked by `promote`, which replaces it.
     """
-    task = Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
-    golden = golden_set(run, task, pipeline)
+    task = pipeline.task(run)
+    golden = pipeline.records(run, GOLDEN, task)
     candidates = list(_candidates(run, task, pipeline))
     if task.first_served not in {candidate.name for candidate in candidates}:
         raise PermanentFailure(

@@ -6,8 +6,7 @@ from signalbox import judging
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.run import Run, State
-from signalbox.store import JUDGE_DATASET, JUDGE_SCORES, TASK
-from signalbox.task import Task
+from signalbox.store import JUDGE_DATASET, JUDGE_SCORES
 
 _OVER = ("Completed", "Failed", "Stopped")
 
@@ -19,7 +18,7 @@ def judge(run: Run, pipeline: Pipeline) -> None:
     The results lie in S3 before the job's status says so: it is over when every answer handed over has a result,
     or when Bedrock says so. A job that failed completes the evaluation too, without scores and with the reason.
     """
-    task = Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
+    task = pipeline.task(run)
     if task.judge is None or run.judge_job_arn is None:
         pipeline.advance(run, State.EVALUATED, event=Event.EVALUATION_COMPLETED, note="no judge")
         return
