@@ -5,7 +5,17 @@ import json
 import pytest
 
 from signalbox.run import State
-from tests.builders import QUERIES, labelled, pipeline_event, prompts, spec, truth, weights_text
+from signalbox.store import STUDENT
+from tests.builders import (
+    QUERIES,
+    embedded_spec,
+    labelled,
+    pipeline_event,
+    prompts,
+    spec,
+    truth,
+    weights_text,
+)
 from tests.integration.cloud import Cloud
 from tests.scripted_bedrock import right_answer
 from tests.unit.template.stack import DATA_BUCKET
@@ -148,7 +158,7 @@ def test_the_live_model_is_not_compared_on_what_it_was_trained_on(cloud: Cloud) 
     known = [record["messages"][0]["content"][0]["text"] for record in trained]
     cloud.upload_task(
         spec(judge=None, gates={"mae": 0.2, "not_worse_than_live": 0.0}),
-        labelled([*known[:25], *QUERIES[:0]]),
+        labelled(known[:25]),
     )
     cloud.bedrock.says = lambda model, prompt, query: (
         truth(query) if model == first.deployment_arn else weights_text(0.4, 0.3, 0.3)
@@ -290,3 +300,12 @@ def test_the_judge_grades_the_candidate_that_would_answer_first(cloud: Cloud) ->
         for line in seen
     )
     assert all(line["referenceResponse"] == truth(line["prompt"]) for line in seen)
+
+
+def test_a_live_student_that_cannot_be_read_is_not_compared(cloud: Cloud) -> None:
+    cloud.upload_task(embedded_spec())
+    first = cloud.finish(cloud.drop(labelled()))
+    cloud.store.put(first.id, STUDENT, b"of another version")
+    second = cloud.finish(cloud.drop(labelled()))
+    assert second.state is State.PROMOTED
+    assert "artefact" in cloud.read(second.id, "metrics.json")["not_compared"]["live"]

@@ -15,13 +15,13 @@ from signalbox.pipeline import Pipeline
 from signalbox.records import Record
 from signalbox.run import Run
 from signalbox.scoring import Prediction
-from signalbox.store import GOLDEN, STUDENT, predictions_of
-from signalbox.student import Student
+from signalbox.store import STUDENT, predictions_of
+from signalbox.student import Student, StudentError
 from signalbox.task import Labels, Task, Weights
 
 CONCURRENT_QUESTIONS = 8
 _BATCH = 50
-"""After so many questions the answers are stored, and the run gives a sign of life."""
+"""After so many questions the answers are stored."""
 
 Ask = Callable[[Record], Prediction]
 
@@ -41,11 +41,6 @@ class Candidate:
     model: str
     ask: Ask
     concurrency: int = CONCURRENT_QUESTIONS
-
-
-def golden_set(run: Run, task: Task, pipeline: Pipeline) -> list[Record]:
-    """Return the golden records of a run."""
-    return pipeline.records(run, GOLDEN, task)
 
 
 def embedded(name: str, model: str, artefact: bytes) -> Candidate:
@@ -98,7 +93,7 @@ def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
     Raises
     ------
     Refused
-        If it answers with another output than the task asks for, or its student is gone.
+        If it answers with another output than the task asks for, or its student is gone or cannot be read.
     """
     then = Task.model_validate(live.task)
     if then.output != task.output:
@@ -109,7 +104,10 @@ def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
     artefact = pipeline.store.get(live.run_id, STUDENT)
     if artefact is None:
         raise Refused(f"the student of {live.run_id} is gone")
-    return embedded("live", live.model, artefact)
+    try:
+        return embedded("live", live.model, artefact)
+    except StudentError as error:
+        raise Refused(str(error)) from error
 
 
 def answers_of(
@@ -136,16 +134,20 @@ def answers_of(
     content = pipeline.store.get(run.id, name) or b""
     said = {p.query: p for p in map(Prediction.model_validate_json, content.splitlines())}
     missing = [record for record in golden if record.query not in said]
+    beat = pipeline.heartbeat(run)
     for start in range(0, len(missing), _BATCH):
+        busy: Busy | None = None
         with ThreadPoolExecutor(candidate.concurrency) as threads:
-            outcomes = list(threads.map(lambda record: _tried(candidate, record), missing[start:][:_BATCH]))
-        said |= {outcome.query: outcome for outcome in outcomes if isinstance(outcome, Prediction)}
-        busy = next((outcome for outcome in outcomes if isinstance(outcome, Busy)), None)
+            for outcome in threads.map(lambda record: _tried(candidate, record), missing[start:][:_BATCH]):
+                beat()
+                if isinstance(outcome, Busy):
+                    busy = outcome
+                else:
+                    said[outcome.query] = outcome
         if busy is None and all(prediction.error in REFUSED for prediction in said.values()):
             raise Refused(next(iter(said.values())).error)
         given = [said[record.query] for record in golden if record.query in said]
         pipeline.store.put(run.id, name, "".join(prediction.model_dump_json() + "\n" for prediction in given))
-        pipeline.runs.touch(run)
         if busy is not None:
             raise busy
     logger.info("candidate answered", extra={"candidate": candidate.name, "queries": len(golden)})

@@ -5,23 +5,23 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from signalbox.candidate import Refused, answers_of, golden_set, live_candidate
+from signalbox.candidate import Refused, answers_of, live_candidate
 from signalbox.events import Event
 from signalbox.gates import Gate, apply_gates
 from signalbox.live import Live
 from signalbox.pipeline import Pipeline, step
-from signalbox.records import Record, read_records
+from signalbox.query import normalise
 from signalbox.report import render
 from signalbox.run import Run, State, Superseded
 from signalbox.scoring import Comparison, Prediction, compare, score
 from signalbox.store import (
     COMPARISON,
     EVALUATION,
+    GOLDEN,
     JUDGE_SCORES,
     METRICS,
     REPORT,
     STUDENT,
-    TASK,
     TRAIN,
     VALIDATION,
     predictions_of,
@@ -58,7 +58,7 @@ def _decide(run: Run, pipeline: Pipeline) -> Run:
     Superseded
         If the live pointer has moved meanwhile; the next attempt compares with the model that is live then.
     """
-    task = _task(run, pipeline)
+    task = pipeline.task(run)
     live = pipeline.runs.live(task.name)
     if live is not None and live.run_id == run.id:
         raise Superseded(f"{run.id} is live")
@@ -102,7 +102,7 @@ def _compare(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Comparison
     Comparison | str
         Or why the two cannot be compared.
     """
-    golden = golden_set(run, task, pipeline)
+    golden = pipeline.records(run, GOLDEN, task)
     try:
         candidate = live_candidate(live, task, pipeline)
         seen = _trained_on(live, pipeline)
@@ -112,9 +112,9 @@ def _compare(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Comparison
         pipeline.store.put(run.id, COMPARISON, json.dumps({"not_compared": {"live": reason}}))
         return reason
     content = pipeline.store.get(run.id, predictions_of(task.first_served)) or b""
-    own = [Prediction.model_validate_json(line) for line in content.splitlines()]
-    unseen = [place for place, record in enumerate(golden) if record.key not in seen]
-    comparison = compare([own[place] for place in unseen], [said[place] for place in unseen], task.output)
+    own = {mine.query: mine for mine in map(Prediction.model_validate_json, content.splitlines())}
+    unseen = [theirs for theirs in said if normalise(theirs.query) not in seen and theirs.query in own]
+    comparison = compare([own[theirs.query] for theirs in unseen], unseen, task.output)
     measured = {"model": live.model, **score(said, task.output)}
     written = {"live": measured, "compared_with_live": {"run_id": live.run_id, **asdict(comparison)}}
     pipeline.store.put(run.id, COMPARISON, json.dumps(written, indent=1))
@@ -126,8 +126,8 @@ def _trained_on(live: Live, pipeline: Pipeline) -> set[str]:
     content = pipeline.store.get(live.run_id, TRAIN)
     if content is None:
         raise Refused("what it was trained on is gone")
-    records = read_records([content], Task.model_validate(live.task))
-    return {record.key for record in records if isinstance(record, Record)}
+    conversations = map(json.loads, content.splitlines())
+    return {normalise(conversation["messages"][0]["content"][0]["text"]) for conversation in conversations}
 
 
 def _publish(run: Run, pipeline: Pipeline) -> None:
@@ -139,7 +139,7 @@ def _publish(run: Run, pipeline: Pipeline) -> None:
         metrics["compared_with_live"] = comparison["compared_with_live"]
     metrics["not_compared"] |= comparison.get("not_compared", {})
     metrics |= {"gates": run.summary["gates"], "verdict": run.state.value}
-    report = render(run, _task(run, pipeline), metrics, _read(run, VALIDATION, pipeline))
+    report = render(run, pipeline.task(run), metrics, _read(run, VALIDATION, pipeline))
     pipeline.store.put(run.id, REPORT, report)
     pipeline.store.put(run.id, METRICS, json.dumps(metrics, indent=1))
 
@@ -150,10 +150,6 @@ def _measured(run: Run, pipeline: Pipeline) -> dict[str, Any]:
     if scores:
         metrics["candidates"][metrics["served_first"]]["judge"] = scores
     return metrics
-
-
-def _task(run: Run, pipeline: Pipeline) -> Task:
-    return Task.model_validate_json(pipeline.store.get(run.id, TASK) or b"")
 
 
 def _read(run: Run, name: str, pipeline: Pipeline) -> dict[str, Any]:
