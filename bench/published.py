@@ -21,7 +21,7 @@ def quoted(measured: list[Figure]) -> list[Figure]:
         *(
             Figure(
                 PART,
-                f"{model}, as published, to our embedded answer",
+                f"{model}, as published, to our embedded answer without a network",
                 published / own.value,
                 "times",
                 own.where,
