@@ -8,6 +8,7 @@ repository are measured; they come from a generator, so what they say of quality
 
 import argparse
 import json
+import math
 import os
 import re
 import resource
@@ -25,7 +26,8 @@ from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.metrics import f1_score, roc_auc_score
-from sklearn.pipeline import make_pipeline, make_union
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
+from sklearn.svm import LinearSVC
 
 from signalbox.answer import Answer, parse_answer
 from signalbox.query import normalise
@@ -38,6 +40,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDS = 5
 FAMILIES = 60
 TRAINING_RECORDS = 15_000
+BATCH = 100
 
 Examples = list[tuple[str, Answer]]
 Figures = dict[str, float]
@@ -94,6 +97,11 @@ def cross_validate(
             familiar.append(familiarity)
         strange += [student.familiarity(query) for query in strangers[fold::FOLDS]]
     figures = quality([answer for _, answer in examples], answers)
+    if isinstance(output, Labels):
+        distinct = {normalise(query): place for place, (query, _) in enumerate(examples)}.values()
+        figures["accuracy of distinct queries"] = statistics.fmean(
+            examples[place][1].label == answers[place].label for place in distinct
+        )
     if strange:
         figures["stranger AUROC"] = roc_auc_score(
             [1] * len(familiar) + [0] * len(strange), familiar + strange
@@ -130,21 +138,32 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
 
 
 def baseline(examples: Examples, folds: np.ndarray) -> Figures:
-    """The peer: TF-IDF of words 1-2 and characters 2-5, ridge."""
+    """The peer: TF-IDF of words 1-2 and characters 2-5, with a ridge, or linear support vectors for labels."""
     queries = np.array([normalise(query) for query, _ in examples])
+    if examples[0][1].weights is None:
+        labels = np.array([answer.label for _, answer in examples])
+        said = np.empty_like(labels)
+        for fold in range(FOLDS):
+            model = make_pipeline(_tfidf(), LinearSVC()).fit(queries[folds != fold], labels[folds != fold])
+            said[folds == fold] = model.predict(queries[folds == fold])
+        return {"accuracy": (said == labels).mean(), "macro F1": f1_score(labels, said, average="macro")}
     signals = list(examples[0][1].weights or ())
     targets = np.array([[(answer.weights or {})[signal] for signal in signals] for _, answer in examples])
     answers = np.zeros_like(targets)
     for fold in range(FOLDS):
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-        model = make_pipeline(make_union(words, characters), Ridge(alpha=0.5))
+        model = make_pipeline(_tfidf(), Ridge(alpha=0.5))
         model.fit(queries[folds != fold], targets[folds != fold])
         answers[folds == fold] = model.predict(queries[folds == fold])
     return quality(
         [answer for _, answer in examples],
         [Answer(weights=dict(zip(signals, row, strict=True))) for row in answers.tolist()],
     )
+
+
+def _tfidf() -> FeatureUnion:
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    return make_union(words, characters)
 
 
 def cost(examples: Examples, output: Weights | Labels) -> Figures:
@@ -158,6 +177,11 @@ def cost(examples: Examples, output: Weights | Labels) -> Figures:
             begin = time.perf_counter_ns()
             student.answer(query)
             laps.append((time.perf_counter_ns() - begin) / 1000)
+    batches = []
+    for start in range(0, len(queries) - BATCH + 1, BATCH):
+        begin = time.perf_counter_ns()
+        student.answers(queries[start : start + BATCH])
+        batches.append((time.perf_counter_ns() - begin) / 1e6)
     loads = []
     for _ in range(20):
         begin = time.perf_counter_ns()
@@ -167,6 +191,7 @@ def cost(examples: Examples, output: Weights | Labels) -> Figures:
     return {
         "p50 us": p50,
         "p99 us": p99,
+        f"{BATCH} at once ms": statistics.median(batches) if batches else math.nan,
         "artefact MB": len(artefact) / 1e6,
         "load ms": statistics.median(loads),
     }
@@ -207,6 +232,9 @@ def measure(data: Path | None) -> dict[str, Figures]:
     if atis:
         rows["atis, 5 folds"] = cross_validate(
             *atis, folds_by_query([query for query, _ in atis[0]]), queries[:1000]
+        )
+        rows["atis, TF-IDF and support vectors"] = baseline(
+            atis[0], folds_by_query([query for query, _ in atis[0]])
         )
         rows["atis, cost"] = cost(*atis)
     # A process of its own, so that its peak of memory is that of training alone.

@@ -3,7 +3,8 @@
 Every feature is a substring of the padded query: each run of 2 to 5 characters inside a word (with the spaces
 at its ends), each word and each pair of words. With one polynomial prefix hash, the hash of any substring
 costs a subtraction and a multiplication, so that NumPy makes all features of a query in a few vector
-operations instead of a Python loop over substrings. Several queries are one long text to it.
+operations instead of a Python loop over substrings. Several queries are one long text to it. The student of
+labels also sees pairs of words that are not neighbours, made of the hashes of both.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,8 @@ import numpy as np
 
 CHARACTERS = range(2, 6)
 WORDS = range(1, 3)
+REACH = 12
+"""How far apart the words of such a pair may be."""
 # NFKC can lengthen a query of 512 characters; what comes later says nothing more about where to search.
 LONGEST = 1024
 MOST_QUERIES = 32
@@ -21,6 +24,7 @@ _SPACE = ord(" ")
 _BASE = 0x9E3779B97F4A7C15  # odd, hence invertible modulo 2**64
 _FINALISER = np.uint64(0xD6E8FEB86659FD93)
 _WORD_SALT = np.uint64(0x5851F42D4C957F2D)
+_FIRST_SALT = np.uint64(0x2545F4914F6CDD1D)
 _HALF = np.uint64(32)
 
 
@@ -37,6 +41,9 @@ _INVERSES = _powers(pow(_BASE, -1, 2**64), len(_POWERS) + 1)
 # Where the runs of characters begin, and where they end but for their last two characters.
 _BEGINS = np.repeat(np.arange(_MOST_CHARACTERS), len(CHARACTERS))
 _INNER_ENDS = _BEGINS + np.tile(CHARACTERS, _MOST_CHARACTERS) - 2
+# The words of each pair.
+_PAIR_FIRSTS = np.repeat(np.arange(_MOST_CHARACTERS // 2), REACH)
+_PAIR_LASTS = _PAIR_FIRSTS + np.tile(np.arange(1, REACH + 1), _MOST_CHARACTERS // 2)
 
 
 class Features(NamedTuple):
@@ -63,9 +70,10 @@ def words_of(query: str) -> list[str]:
     return query[:LONGEST].split()
 
 
-def extract(*queries: str) -> Features:
+def extract(*queries: str, pairs: bool = False) -> Features:
     """Return the features of up to MOST_QUERIES normalised queries (words separated by single spaces).
 
+    With `pairs`, any two words, in their order, at most REACH apart, are a feature, too.
     An empty query has none. Those of a query are in the same order, whatever other queries there are.
     """
     words = [words_of(query) for query in queries]
@@ -105,6 +113,15 @@ def extract(*queries: str) -> Features:
         hashes.append(phrases)
         first.append(words_from)
         last.append(words_from + (size - 1))
+    if pairs:
+        inside = np.flatnonzero(_PAIR_LASTS[: len(query_of) * REACH] < len(query_of))
+        words_from, words_to = _PAIR_FIRSTS[inside], _PAIR_LASTS[inside]
+        if len(queries) > 1:
+            within = query_of[words_from] == query_of[words_to]
+            words_from, words_to = words_from[within], words_to[within]
+        hashes.append(hashes[1][words_from] * _FIRST_SALT + hashes[1][words_to])
+        first.append(words_from)
+        last.append(words_to)
     word = np.concatenate(first)
     return Features(_mixed(np.concatenate(hashes)), query_of[word], word, np.concatenate(last))
 

@@ -22,12 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from signalbox.answer import Answer
-from signalbox.features import CHARACTERS, LONGEST, MOST_QUERIES, WORDS, extract, words_of
+from signalbox.features import CHARACTERS, LONGEST, MOST_QUERIES, REACH, WORDS, extract, words_of
 from signalbox.query import normalise
 
 FORMAT = 2
 MASS_UNITS = 2**16
 COST_UNITS = 2**12
+PAIRED = {"weights": False, "labels": True}
+"""Whether pairs of words far apart are features: a label often hangs on a few words of a long query."""
 _MAGIC = b"signalbox student\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _MOST_REASONS = 3
@@ -39,7 +41,7 @@ _STEPS_PER_NAT = 256
 _ODDS = np.rint(np.exp(np.arange(0, -16 * _STEPS_PER_NAT, -1) / _STEPS_PER_NAT) * 2**24)
 _SUPPORT_UNITS = 2**15
 _PLACES = np.arange(MOST_QUERIES)
-_ONES = np.ones(LONGEST * (len(CHARACTERS) + len(WORDS)), dtype=np.float32)
+_ONES = np.ones(LONGEST * (len(CHARACTERS) + len(WORDS) + REACH), dtype=np.float32)
 
 
 class StudentError(ValueError):
@@ -60,8 +62,10 @@ class Model:
     mass : np.ndarray
         (n + 1) int32: squared inverse document frequency in units of 1/MASS_UNITS; the last is that of
         whatever is unknown.
+    salience : np.ndarray
+        (n) int32, in the same units, not 0: the squared length that a feature adds to its query's.
     evidence : np.ndarray
-        (n, s + k) int8, in units of `scale`, (s + k) float64, over the root of the query's mass; `bias`,
+        (n, s + k) int8, in units of `scale`, (s + k) float64, over the query's length; `bias`,
         (s + k) float64, is added to the sum.
     patterns : np.ndarray
         (k, s) float64: the weight vectors known.
@@ -78,6 +82,7 @@ class Model:
 
     hashes: np.ndarray
     mass: np.ndarray
+    salience: np.ndarray
     evidence: np.ndarray
     scale: np.ndarray
     bias: np.ndarray
@@ -155,7 +160,7 @@ class Student:
         """Answer up to MOST_QUERIES queries."""
         model = self.model
         texts = [normalise(query) for query in queries]
-        found = extract(*texts)
+        found = extract(*texts, pairs=PAIRED[self.kind])
         places = np.searchsorted(model.hashes, found.hashes)
         known = np.flatnonzero(model.hashes.take(places, mode="clip") == found.hashes)
         if len(queries) > 1:
@@ -169,12 +174,13 @@ class Student:
             return opinions
         ends = list(itertools.accumulate(features))
         bounds = [(ends[place] - features[place], ends[place]) for place in answered]
-        masses = model.mass[rows]
+        masses, saliences = model.mass[rows], model.salience[rows]
         mass = [int(masses[begin:end].sum(dtype=np.int64)) for begin, end in bounds]
+        length = [math.sqrt(saliences[begin:end].sum(dtype=np.int64)) for begin, end in bounds]
 
         evidence = model.evidence.take(rows, axis=0).astype(np.float32)
         sums = np.array([_ONES[: end - begin] @ evidence[begin:end] for begin, end in bounds])
-        scores = sums * (model.scale / np.sqrt(mass)[:, None]) + model.bias
+        scores = sums * (model.scale / np.array(length)[:, None]) + model.bias
         answers, directions = self._weights(scores) if self.kind == "weights" else self._labels(scores)
 
         directions = np.rint(directions * self._support_units).astype(np.float32)
@@ -201,7 +207,7 @@ class Student:
         directions = np.zeros_like(scores)
         if not len(model.patterns):
             weights = np.array([_on_simplex(row) for row in regression])
-            directions[np.arange(len(scores)), weights.argmax(axis=1)] = 1
+            directions[_PLACES[: len(scores)], weights.argmax(axis=1)] = 1
             return [Answer(weights=self._named(row)) for row in weights], directions
         odds = _odds(likelihood)
         costs, gaps, patterns = self._decision
@@ -216,13 +222,12 @@ class Student:
         best = scores.argmax(axis=1)
         odds = _odds(scores)
         confidence = odds.max(axis=1) / odds.sum(axis=1)
-        others = np.ones_like(scores)
-        others[_PLACES[: len(best)], best] = 0
+        odds[_PLACES[: len(best)], best] = 0
         answers = [
             Answer(label=self.names[label], confidence=share)
             for label, share in zip(best.tolist(), confidence.tolist(), strict=True)
         ]
-        return answers, _contrasts(odds, best, others)
+        return answers, _contrasts(odds, best, np.float64(1))
 
     @cached_property
     def _decision(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -347,7 +352,7 @@ def _reasons(words: list[str], by_word: list[float]) -> list[str]:
     strongest = max(by_word)
     if strongest <= 0:
         return []
-    ranked = sorted(range(len(words)), key=lambda word: -by_word[word])[:_MOST_REASONS]
+    ranked = sorted(range(len(words)), key=by_word.__getitem__, reverse=True)[:_MOST_REASONS]
     chosen = sorted(word for word in ranked if by_word[word] >= _LEAST_REASON * strongest)
     phrases: list[list[int]] = []
     for word in chosen:

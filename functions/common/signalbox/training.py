@@ -1,9 +1,10 @@
 """Training of the embedded student: from labelled queries to the arrays of `student.Model`.
 
 Every distinct query is one row, and its target is the share of each answer among its records; so repeated
-records count and contradicting ones share. A multinomial logistic regression on the rows learns how probable
-each known answer is; for weights, a ridge regression learns the weights themselves. A rehearsal with an
-eighth of the queries held out shows how sharp the probabilities may be; then all of them are fitted.
+records count and contradicting ones share. For weights, a multinomial logistic regression on the rows learns
+how probable each known answer is, and a ridge regression the weights themselves. For labels, features count by
+what they tell of the label, and linear support vector machines learn to tell it. A rehearsal with an eighth of
+the queries held out shows how sharp the probabilities may be; then all of them are fitted.
 """
 
 import hashlib
@@ -21,15 +22,19 @@ import scipy.special
 from signalbox.answer import Answer
 from signalbox.features import extract
 from signalbox.query import normalise
-from signalbox.student import COST_UNITS, MASS_UNITS, Model, Student
+from signalbox.student import COST_UNITS, MASS_UNITS, PAIRED, Model, Student
 from signalbox.task import Labels, Weights
 
 # Strength of the penalty on evidence, beside a loss summed over the records. A teacher's weights are noisy;
 # labels hardly are.
 _WEIGHTS_PENALTY = 0.06
-_LABELS_PENALTY = 0.002
+_LABELS_PENALTY = 0.3
 _REHEARSAL_STEPS = 60
 _STEPS = 30
+# A feature tells at least this much of a label, in nats; and is judged as if so many more queries had it that
+# tell nothing.
+_LEAST_INFORMATION = 0.005
+_DOUBT = 2.0
 # How much evidence a weight vector has of its own, and how much it shares (variance, reach) with its like.
 _OWN = 0.3
 _KINSHIP = ((1.0, 0.1), (2.0, 0.3))
@@ -44,7 +49,9 @@ _MOST_PATTERNS = 400
 _GRID_SHARE = 0.5
 _HELD_OUT = 8
 _FEWEST_HELD_OUT = 10
-_SHARPNESS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5, 2.0)
+_SHARPNESS = tuple(2 ** (step / 5) for step in range(-5, 21))
+# What the margins of labels are multiplied with where too few queries can be held out to choose.
+_MARGIN_SHARPNESS = 3.0
 _LEVELS = 256
 
 Progress = Callable[[str], None]
@@ -63,7 +70,8 @@ class Trained:
     student : Student
     curve : list[dict[str, float]]
         Rows of `step`, `training_loss` and `validation_loss`: the mean cross-entropy of the known answers in
-        nats. The validation loss, of queries held out, is nan where there are too few to hold any out.
+        nats, or the mean squared hinge loss of the labels. The validation loss, of queries held out, is nan
+        where there are too few to hold any out.
     """
 
     student: Student
@@ -97,8 +105,18 @@ class _Lesson:
 
 @dataclass(frozen=True)
 class _Fit:
-    """What one fit found: coefficients and bias of the ridge regression and of the logistic one."""
+    """What one fit found: coefficients and bias of the regression and of the classification.
 
+    Attributes
+    ----------
+    salience : np.ndarray
+        (n): the weights of the features, before each query's are scaled to length 1.
+    rows : scipy.sparse.csr_array
+        (r, n): the queries, so weighed and scaled.
+    """
+
+    salience: np.ndarray
+    rows: scipy.sparse.csr_array
     weights: np.ndarray
     weights_bias: np.ndarray
     answers: np.ndarray
@@ -134,21 +152,22 @@ def train(
         There is no example, or one has no answer of the task's kind.
     """
     lesson = _lesson(examples, output)
-    vocabulary = _Vocabulary(lesson.queries, columns=lesson.shares.shape[1] + lesson.weights.shape[1])
+    kind, names = ("weights", output.signals) if isinstance(output, Weights) else ("labels", output.labels)
+    columns = lesson.shares.shape[1] + lesson.weights.shape[1]
+    vocabulary = _Vocabulary(lesson.queries, columns, PAIRED[kind])
     progress(
         f"{len(examples)} records, {len(lesson.queries)} distinct queries, "
         f"{lesson.shares.shape[1]} known answers, {len(vocabulary.hashes)} features"
     )
     held_out = _held_out(lesson.queries)
-    sharpness, start, curve = 1.0, None, []
+    sharpness, start, curve = 1.0 if kind == "weights" else _MARGIN_SHARPNESS, None, []
     if held_out.any():
         progress(f"rehearsal, {held_out.sum()} queries held out")
-        rehearsal = _fit(vocabulary.rows, lesson, held_out, None, progress)
-        sharpness = _sharpness(rehearsal, vocabulary.rows, lesson, held_out)
+        rehearsal = _fit(vocabulary, lesson, held_out, None, progress)
+        sharpness = _sharpness(rehearsal, lesson, held_out)
         start, curve = rehearsal.parameters, rehearsal.curve
-        progress(f"all queries, probabilities sharpened by {sharpness}")
-    fit = _fit(vocabulary.rows, lesson, np.zeros_like(held_out), start, progress)
-    kind, names = ("weights", output.signals) if isinstance(output, Weights) else ("labels", output.labels)
+        progress(f"all queries, probabilities sharpened by {sharpness:.2g}")
+    fit = _fit(vocabulary, lesson, np.zeros_like(held_out), start, progress)
     student = Student(task, run_id, kind, names, _model(fit, sharpness, vocabulary, lesson))
     return Trained(student, curve or fit.curve)
 
@@ -217,14 +236,14 @@ class _Vocabulary:
         (n) uint32, ascending: the features kept.
     rarity : np.ndarray
         (n + 1): inverse document frequency of each, and of what is unknown.
-    rows : scipy.sparse.csr_array
-        (r, n): for each query the rarities of its features, of length 1 together.
+    counts : scipy.sparse.csr_array
+        (r, n): how often each query has each feature.
     familiar : np.ndarray
         (r): the known share of each query, had it not been in the training data; see `Student.familiarity`.
     """
 
-    def __init__(self, queries: Sequence[str], columns: int) -> None:
-        found = [extract(query).hashes for query in queries]
+    def __init__(self, queries: Sequence[str], columns: int, pairs: bool) -> None:
+        found = [extract(query, pairs=pairs).hashes for query in queries]
         hashes, places = np.unique(np.concatenate(found), return_inverse=True)
         owners = np.repeat(np.arange(len(queries)), [len(some) for some in found])
         spread = np.bincount(np.unique(places * len(queries) + owners) // len(queries), minlength=len(hashes))
@@ -237,18 +256,16 @@ class _Vocabulary:
         # The student looks features up in a list that is never empty; this entry has no evidence.
         self.hashes = hashes[kept] if kept.any() else np.zeros(1, dtype=np.uint32)
         self.rarity = rarity if kept.any() else np.ones(2)
-        self.rows = self._rows(owners, places, kept, len(queries))
+        self.counts = self._counts(owners, places, kept, len(queries))
         self.familiar = self._familiar(owners, places, spread > fewest, kept, len(queries))
 
-    def _rows(
+    def _counts(
         self, owners: np.ndarray, places: np.ndarray, kept: np.ndarray, queries: int
     ) -> scipy.sparse.csr_array:
         known = kept[places] if len(places) else np.zeros(0, dtype=bool)
         rows, columns = owners[known], (np.cumsum(kept) - 1)[places[known]]
-        values = self.rarity[columns]
-        length = np.sqrt(np.bincount(rows, values**2, queries))
-        values = (values / length[rows]).astype(np.float32)
-        return scipy.sparse.csr_array((values, (rows, columns)), shape=(queries, len(self.hashes)))
+        shape = (queries, len(self.hashes))
+        return scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
 
     def _familiar(
         self, owners: np.ndarray, places: np.ndarray, others: np.ndarray, kept: np.ndarray, queries: int
@@ -262,17 +279,41 @@ class _Vocabulary:
 
 
 def _fit(
-    rows: scipy.sparse.csr_array,
+    vocabulary: _Vocabulary,
     lesson: _Lesson,
     held_out: np.ndarray,
     start: np.ndarray | None,
     progress: Progress,
 ) -> _Fit:
     """Fit the queries that are not held out."""
+    if lesson.patterns.shape[1]:
+        salience = vocabulary.rarity[:-1]
+    else:
+        salience = _information(vocabulary.counts[~held_out], lesson.shares[~held_out])
+    rows = _of_length_1(vocabulary.counts, salience)
     counts = np.where(held_out, 0.0, lesson.counts)
     mean = np.average(lesson.weights, axis=0, weights=counts)
     regression = _ridge(rows[~held_out], (lesson.weights - mean)[~held_out], counts[~held_out])
-    return _Fit(regression, mean, *_logistic(rows, lesson, held_out, start, progress))
+    return _Fit(salience, rows, regression, mean, *_classification(rows, lesson, held_out, start, progress))
+
+
+def _information(counts: scipy.sparse.csr_array, shares: np.ndarray) -> np.ndarray:
+    """Return (n) the root of what each feature tells of the label: the Kullback-Leibler divergence, in nats,
+    of the labels of the queries that have it (r, n) from those of all (r, k)."""
+    has = counts.sign()
+    every = shares.mean(axis=0)
+    among = (has.T @ shares + _DOUBT * every) / (has.sum(axis=0)[:, None] + _DOUBT)
+    return np.sqrt(np.maximum(scipy.special.rel_entr(among, every).sum(axis=1), _LEAST_INFORMATION))
+
+
+def _of_length_1(counts: scipy.sparse.csr_array, salience: np.ndarray) -> scipy.sparse.csr_array:
+    """Weigh the features of each query (r, n) by their salience (n), relative to the root of the sum of squares.
+
+    That of a feature which occurs twice counts twice, as it does for the student.
+    """
+    length = np.sqrt(counts @ salience**2)
+    scaled = counts.multiply(salience).multiply(1 / np.maximum(length, 1e-12)[:, None])
+    return scipy.sparse.csr_array(scaled, dtype=np.float32)
 
 
 def _ridge(rows: scipy.sparse.csr_array, targets: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -288,16 +329,23 @@ def _ridge(rows: scipy.sparse.csr_array, targets: np.ndarray, counts: np.ndarray
     return coefficients
 
 
-def _logistic(
+def _classification(
     rows: scipy.sparse.csr_array,
     lesson: _Lesson,
     held_out: np.ndarray,
     start: np.ndarray | None,
     progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]], np.ndarray]:
-    """Return evidence (n, k) and bias (k) of a multinomial logistic regression, its curve and parameters."""
+    """Return evidence (n, k) and bias (k) for each known answer, the curve and the parameters.
+
+    Weight vectors are told apart by a multinomial logistic regression. Labels each have a linear support vector
+    machine (squared hinge loss): what a teacher labels with care is better told apart by its borders.
+    """
     features, answers = rows.shape[1], lesson.shares.shape[1]
-    penalty = _WEIGHTS_PENALTY if lesson.patterns.shape[1] else _LABELS_PENALTY
+    if lesson.patterns.shape[1]:
+        penalty, loss_of = _WEIGHTS_PENALTY, _cross_entropy
+    else:
+        penalty, loss_of = _LABELS_PENALTY, _squared_hinge
     sharing = _sharing(lesson.patterns).astype(np.float32)
     learned = _Part(rows[~held_out], lesson.shares[~held_out], lesson.counts[~held_out])
     unseen = _Part(rows[held_out], lesson.shares[held_out], lesson.counts[held_out])
@@ -310,7 +358,7 @@ def _logistic(
         return single[answers:].reshape(features, answers) @ sharing.T, single[:answers]
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, error = learned.loss(*unpacked(parameters))
+        loss, error = loss_of(learned, *unpacked(parameters))
         losses.append(loss / learned.counts.sum())
         gradient = columns @ (error @ sharing)
         slope = np.concatenate([error.sum(axis=0), gradient.ravel()]) + penalty * parameters
@@ -318,7 +366,7 @@ def _logistic(
 
     def note(parameters: np.ndarray) -> None:
         validation = (
-            unseen.loss(*unpacked(parameters))[0] / unseen.counts.sum() if held_out.any() else math.nan
+            loss_of(unseen, *unpacked(parameters))[0] / unseen.counts.sum() if held_out.any() else math.nan
         )
         curve.append({"step": len(curve) + 1, "training_loss": losses[-1], "validation_loss": validation})
         if len(curve) % 10 == 0:
@@ -343,12 +391,23 @@ class _Part:
     shares: np.ndarray
     counts: np.ndarray
 
-    def loss(self, evidence: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the cross-entropy, summed over the records, and its gradient by the scores (r, k)."""
-        logs = scipy.special.log_softmax(self.rows @ evidence + bias, axis=1)
-        weighed = self.shares * self.counts[:, None].astype(np.float32)
-        error = np.exp(logs) * weighed.sum(axis=1, keepdims=True) - weighed
-        return -float(np.sum(weighed * logs, dtype=np.float64)), error
+
+def _cross_entropy(part: _Part, evidence: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the cross-entropy, summed over the records, and its gradient by the scores (r, k)."""
+    logs = scipy.special.log_softmax(part.rows @ evidence + bias, axis=1)
+    weighed = part.shares * part.counts[:, None].astype(np.float32)
+    error = np.exp(logs) * weighed.sum(axis=1, keepdims=True) - weighed
+    return -float(np.sum(weighed * logs, dtype=np.float64)), error
+
+
+def _squared_hinge(part: _Part, evidence: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the squared hinge loss of each answer against the others, summed, and its gradient (r, k)."""
+    scores = part.rows @ evidence + bias
+    counts = part.counts[:, None].astype(np.float32)
+    short, over = np.maximum(1 - scores, 0), np.maximum(1 + scores, 0)
+    right, wrong = part.shares * counts, (1 - part.shares) * counts
+    loss = np.sum(right * short**2 + wrong * over**2, dtype=np.float64)
+    return float(loss), 2 * (wrong * over - right * short)
 
 
 def _sharing(patterns: np.ndarray) -> np.ndarray:
@@ -364,12 +423,15 @@ def _sharing(patterns: np.ndarray) -> np.ndarray:
     return np.linalg.cholesky(covariance + _OWN * np.eye(len(patterns)))
 
 
-def _sharpness(fit: _Fit, rows: scipy.sparse.csr_array, lesson: _Lesson, held_out: np.ndarray) -> float:
+def _sharpness(fit: _Fit, lesson: _Lesson, held_out: np.ndarray) -> float:
     """Choose what to multiply evidence with so that the queries held out surprise least."""
     if not lesson.shares.shape[1]:
         return 1.0
-    part = _Part(rows[held_out], lesson.shares[held_out], lesson.counts[held_out])
-    return min(_SHARPNESS, key=lambda factor: part.loss(fit.answers * factor, fit.answers_bias * factor)[0])
+    part = _Part(fit.rows[held_out], lesson.shares[held_out], lesson.counts[held_out])
+    return min(
+        _SHARPNESS,
+        key=lambda factor: _cross_entropy(part, fit.answers * factor, fit.answers_bias * factor)[0],
+    )
 
 
 def _cost(patterns: np.ndarray) -> np.ndarray:
@@ -389,13 +451,14 @@ def _cost(patterns: np.ndarray) -> np.ndarray:
 
 
 def _model(fit: _Fit, sharpness: float, vocabulary: _Vocabulary, lesson: _Lesson) -> Model:
-    columns = np.hstack([fit.weights, fit.answers * sharpness]) * vocabulary.rarity[:-1, None]
+    columns = np.hstack([fit.weights, fit.answers * sharpness]) * fit.salience[:, None]
     scale = np.maximum(np.abs(columns).max(axis=0), 1e-9) / 127
     labels = lesson.weights if lesson.weights.shape[1] else lesson.shares
     costs = _cost(lesson.patterns) if lesson.patterns.size else np.zeros((0, 0))
     return Model(
         hashes=vocabulary.hashes,
         mass=np.rint(vocabulary.rarity**2 * MASS_UNITS).astype(np.int32),
+        salience=np.maximum(np.rint(fit.salience**2 * MASS_UNITS), 1).astype(np.int32),
         evidence=np.rint(columns / scale).astype(np.int8),
         scale=scale * math.sqrt(MASS_UNITS),
         bias=np.hstack([fit.weights_bias, fit.answers_bias * sharpness]).astype(np.float64),

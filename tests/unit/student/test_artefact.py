@@ -4,10 +4,19 @@ import hashlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from signalbox.student import FORMAT, Student, StudentError
+from signalbox.features import extract
+from signalbox.student import FORMAT, Model, Student, StudentError
 from signalbox.training import train
+
+EXPECTED = {
+    "weights": "Opinion(answer=Answer(weights={'a': 0.1, 'b': 0.1, 'c': 0.8}, label=None, confidence=None, "
+    "reasoning=\"c because of 'beta delta'\"), familiarity=0.51171875)",
+    "labels": "Opinion(answer=Answer(weights=None, label='a', confidence=0.29397772729913835, "
+    "reasoning=\"a because of 'beta delta'\"), familiarity=0.49609375)",
+}
 
 
 @pytest.fixture(params=["weights", "labels"])
@@ -64,3 +73,28 @@ def test_answering_imports_nothing_but_numpy() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert not {"scipy", "boto3", "botocore", "pydantic", "yaml"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("kind", ["weights", "labels"])
+def test_the_same_artefact_gives_the_same_answer_on_every_machine(kind) -> None:
+    """Exact equality with figures written down: no library's rounding or order of summation may matter."""
+    signals = 3 if kind == "weights" else 0
+    columns = signals + 4
+    hashes = np.unique(extract("alpha beta gamma delta", pairs=True).hashes)
+    evidence = np.arange(len(hashes) * columns).reshape(-1, columns) * 37 % 255 - 127
+    patterns = np.array([[8, 1, 1], [1, 8, 1], [1, 1, 8], [4, 4, 2]])[:, :signals] / 10
+    model = Model(
+        hashes=hashes,
+        mass=np.arange(len(hashes) + 1, dtype=np.int32) * 7919 + 65536,
+        salience=np.arange(len(hashes), dtype=np.int32) * 104729 % 65536 + 1,
+        evidence=evidence.astype(np.int8),
+        scale=np.arange(1, columns + 1) / 3,
+        bias=np.arange(columns) / 7,
+        patterns=patterns,
+        cost=(1 - np.eye(4, dtype=np.int16)) * (4096 if signals else 0),
+        pull=np.array([0.75], dtype=np.float32),
+        prior=np.ones(signals or 4, dtype=np.float32),
+        shares=np.linspace(0, 1, 256, dtype=np.float32),
+    )
+    student = Student("places", "places-0123456789ab", kind, ("a", "b", "c", "d")[: signals or 4], model)
+    assert repr(student.opinion("alpha beta delta epsilon")) == EXPECTED[kind]

@@ -5,11 +5,11 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.features import CHARACTERS, LONGEST, WORDS, extract
+from signalbox.features import CHARACTERS, LONGEST, REACH, WORDS, extract
 from signalbox.query import normalise
 
 
-def substrings(query: str) -> Counter[tuple[str, ...]]:
+def substrings(query: str, pairs: bool) -> Counter[tuple[str, ...]]:
     """Count the features of a query the slow and obvious way."""
     words = query.split(" ") if query else []
     counted: Counter[tuple[str, ...]] = Counter()
@@ -21,13 +21,17 @@ def substrings(query: str) -> Counter[tuple[str, ...]]:
     counted.update(
         ("words", *words[start : start + size]) for size in WORDS for start in range(len(words) - size + 1)
     )
+    if pairs:
+        counted.update(
+            ("pair", word, other) for i, word in enumerate(words) for other in words[i + 1 : i + 1 + REACH]
+        )
     return counted
 
 
-@given(query=st.text(max_size=60).map(normalise))
-def test_features_are_the_substrings_within_words_and_the_runs_of_words(query) -> None:
-    hashed = Counter(extract(query).hashes.tolist())
-    assert sorted(hashed.values()) == sorted(substrings(query).values())
+@given(query=st.text(max_size=60).map(normalise), pairs=st.booleans())
+def test_features_are_the_substrings_within_words_the_runs_of_words_and_the_pairs(query, pairs) -> None:
+    hashed = Counter(extract(query, pairs=pairs).hashes.tolist())
+    assert sorted(hashed.values()) == sorted(substrings(query, pairs).values())
 
 
 def test_equal_substrings_have_equal_hashes_wherever_they_stand() -> None:
@@ -42,13 +46,13 @@ def test_each_feature_knows_the_words_it_lies_in() -> None:
     assert lies_in[2, 2] > lies_in[0, 0] == lies_in[1, 1]
 
 
-@given(queries=st.lists(st.text(max_size=30).map(normalise), max_size=5))
-def test_features_are_the_same_in_company(queries) -> None:
-    found = extract(*queries)
+@given(queries=st.lists(st.text(max_size=30).map(normalise), max_size=5), pairs=st.booleans())
+def test_features_are_the_same_in_company(queries, pairs) -> None:
+    found = extract(*queries, pairs=pairs)
     assert sorted(set(found.query)) == [place for place, query in enumerate(queries) if query]
     start = 0
     for place, query in enumerate(queries):
-        alone, together = extract(query), found.query == place
+        alone, together = extract(query, pairs=pairs), found.query == place
         assert found.hashes[together].tolist() == alone.hashes.tolist()
         assert (found.first[together] - start).tolist() == alone.first.tolist()
         assert (found.last[together] - start).tolist() == alone.last.tolist()
