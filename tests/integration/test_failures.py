@@ -153,7 +153,7 @@ BUSY = (
 )
 
 
-@pytest.mark.parametrize(("operation", "code"), zip(CALLS, BUSY, strict=True))
+@pytest.mark.parametrize(("operation", "code"), list(zip(CALLS, BUSY, strict=True)))
 def test_a_busy_bedrock_lets_the_run_wait_and_watch_brings_it_on(
     cloud: Cloud, operation: str, code: str
 ) -> None:
