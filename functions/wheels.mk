@@ -12,3 +12,12 @@ define trim
 	find "$(1)" -type f -name '*.pyi' -delete
 	find "$(1)" -type d -name __pycache__ -prune -exec rm -rf {} +
 endef
+
+# Lambda cannot keep the bytecode that it makes, so what comes without it is compiled at every cold start. Only the
+# Python that will run it can make it; where there is none, the build goes on without.
+PYTHON_OF_LAMBDA ?= python3.13
+define compile
+	@if $(PYTHON_OF_LAMBDA) -c '' 2>/dev/null; \
+	then $(PYTHON_OF_LAMBDA) -m compileall -q --invalidation-mode unchecked-hash "$(1)"; \
+	else echo "no $(PYTHON_OF_LAMBDA) here: the functions start slower, since each cold start compiles its modules" >&2; fi
+endef
