@@ -2,9 +2,9 @@
 
 Every distinct query is one row, and its target is the share of each answer among its records; so repeated
 records count and contradicting ones share. For weights, a multinomial logistic regression on the rows learns
-how probable each known answer is, and a ridge regression the weights themselves. For labels, features count by
-what they tell of the label, and linear support vector machines learn to tell it. A rehearsal with an eighth of
-the queries held out shows how sharp the probabilities may be; then all of them are fitted.
+how probable each known answer is, and a ridge regression the weights themselves; for labels, linear support
+vector machines tell each from the others. Features count by what they tell of the answer. A rehearsal with an
+eighth of the queries held out shows how sharp the probabilities may be; then all of them are fitted.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _WEIGHTS_PENALTY = 0.06
 _LABELS_PENALTY = 0.3
 _REHEARSAL_STEPS = 60
 _STEPS = 30
-# A feature tells at least this much of a label, in nats; and is judged as if so many more queries had it that
+# A feature tells at least this much of the answer, in nats; and is judged as if so many more queries had it that
 # tell nothing.
 _LEAST_INFORMATION = 0.005
 _DOUBT = 2.0
@@ -286,10 +286,10 @@ def _fit(
     progress: Progress,
 ) -> _Fit:
     """Fit the queries that are not held out."""
-    if lesson.patterns.shape[1]:
-        salience = vocabulary.rarity[:-1]
-    else:
+    if lesson.shares.shape[1]:
         salience = _information(vocabulary.counts[~held_out], lesson.shares[~held_out])
+    else:
+        salience = vocabulary.rarity[:-1]
     rows = _of_length_1(vocabulary.counts, salience)
     counts = np.where(held_out, 0.0, lesson.counts)
     mean = np.average(lesson.weights, axis=0, weights=counts)
@@ -298,8 +298,8 @@ def _fit(
 
 
 def _information(counts: scipy.sparse.csr_array, shares: np.ndarray) -> np.ndarray:
-    """Return (n) the root of what each feature tells of the label: the Kullback-Leibler divergence, in nats,
-    of the labels of the queries that have it (r, n) from those of all (r, k)."""
+    """Return (n) the root of what each feature tells of the answer: the Kullback-Leibler divergence, in nats,
+    of the answers to the queries that have it (r, n) from those to all (r, k)."""
     has = counts.sign()
     every = shares.mean(axis=0)
     among = (has.T @ shares + _DOUBT * every) / (has.sum(axis=0)[:, None] + _DOUBT)
