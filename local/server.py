@@ -16,6 +16,7 @@ import json
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -210,13 +211,25 @@ class _App:
 
 
 def _teach(bedrock: BedrockStandIn, bucket: str, key: str) -> None:
-    """Let the stand-in's teacher learn a task's golden set when one is uploaded."""
+    """Let the stand-in's teacher learn the labelled records that a task or a run brings.
+
+    In a thread: the event of an object may come from the loop that has to serve the object.
+    """
     match key.split("/"):
-        case ["tasks", task, "golden.jsonl"]:
-            try:
-                bedrock.teach(*golden_records(boto3.client("s3"), bucket, task))
-            except (ClientError, ValueError, LookupError, TypeError) as error:
-                logger.warning("the golden set of task %s teaches nothing: %s", task, error)
+        case ["tasks", _, "golden.jsonl"] | ["runs", _, "train.jsonl"]:
+            threading.Thread(target=_learn, args=(bedrock, bucket, key), name="teach", daemon=True).start()
+
+
+def _learn(bedrock: BedrockStandIn, bucket: str, key: str) -> None:
+    objects = boto3.client("s3")
+    try:
+        if key.startswith("tasks/"):
+            bedrock.teach(*golden_records(objects, bucket, key.split("/")[1]))
+        else:
+            lines = objects.get_object(Bucket=bucket, Key=key)["Body"].read().splitlines()
+            bedrock.teach("", [json.loads(line) for line in lines])
+    except (ClientError, ValueError, LookupError, TypeError) as error:
+        logger.warning("%s teaches the stand-in nothing: %s", key, error)
 
 
 def _listener(port: int, option: str) -> socket.socket:

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import yaml
 
-from signalbox.task import Task
+from signalbox.task import Task, TaskError
 
 # Where a task names a model, and which local model takes its place.
 LOCAL_MODELS = {
@@ -58,7 +58,10 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     spec_file = folder / "task.yaml"
     if not spec_file.is_file():
         raise TaskFolderError(f"{folder} has no task.yaml")
-    spec = spec_file.read_text(encoding="utf-8")
+    try:
+        spec = spec_file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise TaskError(str(spec_file), [f"not UTF-8 at byte {error.start}"]) from error
     task = Task.from_yaml(spec, str(spec_file))
     swapped: dict[str, str] = {}
     if local:

@@ -1,7 +1,6 @@
 """`drop`: upload a dataset, and follow its run if asked to."""
 
 import argparse
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,7 @@ def upload(app: App, file: Path, task: str) -> tuple[DatasetObject, str]:
     """
     if app.object(f"tasks/{task}/task.yaml") is None:
         raise UsageError(f"there is no task {task!r}: upload it with `python -m local task push FOLDER`")
-    key = f"datasets/{task}/{safe_name(file.name)}"
+    key = f"datasets/{task}/{file.name}"
     with file.open("rb") as content:
         put = app.objects.put_object(Bucket=app.bucket, Key=key, Body=content)
     dataset = DatasetObject(
@@ -88,11 +87,6 @@ def upload(app: App, file: Path, task: str) -> tuple[DatasetObject, str]:
         size=file.stat().st_size,
     )
     return dataset, run_id_for(dataset)
-
-
-def safe_name(name: str) -> str:
-    """A file's name as Bedrock's S3 URIs allow it: letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-") or "dataset.jsonl"
 
 
 def wait(app: App, run_id: str, console: Console | None) -> Run:

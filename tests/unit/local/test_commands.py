@@ -8,7 +8,6 @@ import pytest
 
 from local import render
 from local.commands import parser
-from local.commands.drop import safe_name
 from local.commands.options import EXIT_CODES
 from local.progress import follow, job_phase
 from signalbox.run import DatasetObject, Moment, Run, State
@@ -158,14 +157,6 @@ def test_an_answer_shows_weights_who_answered_and_how_fast():
 
     assert "visual 0.2500  audio 0.7500" in shown
     assert "bedrock m, 4.0 ms" in shown or "bedrock m, 4.1 ms" in shown
-
-
-@pytest.mark.parametrize(
-    ("name", "safe"),
-    [("a.jsonl", "a.jsonl"), ("my data (1).jsonl", "my-data-1-.jsonl"), ("été.jsonl", "t-.jsonl")],
-)
-def test_a_file_name_is_made_fit_for_bedrock(name, safe):
-    assert safe_name(name) == safe
 
 
 def test_every_end_of_a_run_has_its_exit_code():
