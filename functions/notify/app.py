@@ -7,7 +7,7 @@ import boto3
 
 from signalbox.events import PipelineEvent
 from signalbox.notify import message_of
-from signalbox.observability import observed
+from signalbox.observability import logger, observed
 from signalbox.settings import setting
 
 
@@ -15,6 +15,7 @@ from signalbox.settings import setting
 def handler(event: dict[str, Any], context: Any) -> None:
     """Act on DatasetRejected, ModelPromoted, ModelHeld, RunFailed and RunStalled."""
     announced = PipelineEvent.model_validate(event)
+    logger.set_correlation_id(announced.detail.run_id)
     subject, text = message_of(announced, setting("DATA_BUCKET"))
     attributes = {
         "task": {"DataType": "String", "StringValue": announced.detail.task},
