@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from signalbox.run import State
+from signalbox.run import Run, RunTable, State, Superseded
 from signalbox.store import STUDENT
 from tests.builders import (
     QUERIES,
@@ -309,3 +309,25 @@ def test_a_live_student_that_cannot_be_read_is_not_compared(cloud: Cloud) -> Non
     second = cloud.finish(cloud.drop(labelled()))
     assert second.state is State.PROMOTED
     assert "artefact" in cloud.read(second.id, "metrics.json")["not_compared"]["live"]
+
+
+def test_a_lost_race_for_the_live_pointer_is_run_again_at_once(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run whose first attempt to take the pointer finds that another has just taken it
+    promote, attempts = RunTable.promote, []
+
+    def lose_once(*arguments: object, **options: object) -> Run:
+        attempts.append(arguments)
+        if len(attempts) == 1:
+            raise Superseded("the live pointer has moved")
+        return promote(*arguments, **options)
+
+    monkeypatch.setattr(RunTable, "promote", lose_once)
+    cloud.upload_task(embedded_spec())
+    # When it comes to its end, without watch
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    # Then it is live all the same
+    assert cloud.run(run_id).state is State.PROMOTED
+    assert len(attempts) == 2

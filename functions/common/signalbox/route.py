@@ -175,7 +175,7 @@ class Router:
             return [Routed(answer, "prior", model, known.live.run_id)] * len(queries)
         return [
             Routed(opinion.answer, "embedded", _EMBEDDED, known.live.run_id, opinion.familiarity)
-            for opinion in map(student.opinion, queries)
+            for opinion in student.opinions(queries)
         ]
 
     def live(self, task_name: str) -> Live:

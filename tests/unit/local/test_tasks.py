@@ -84,3 +84,9 @@ def test_a_folder_without_a_task_and_a_wrong_task_are_refused(tmp_path):
     (tmp_path / "task.yaml").write_text("name: tiny\n")
     with pytest.raises(TaskError, match="output"):
         push_task(tmp_path, "bucket", Objects(), local=True)
+
+
+def test_a_spec_that_is_no_utf_8_is_named(tmp_path):
+    (tmp_path / "task.yaml").write_bytes("name: clips".encode("utf-16"))
+    with pytest.raises(TaskError, match="not UTF-8 at byte 0"):
+        push_task(tmp_path, "bucket", Objects(), local=True)
