@@ -46,10 +46,25 @@ class FakeTable:
         for name in re.findall(r"#\w+", removes):
             item.pop(names[name], None)
 
-    def query(self, IndexName: str, **_: Any) -> Item:  # noqa: N803
-        assert IndexName == "active-runs"
-        active = [item for item in self.items.values() if item.get("active") == "active"]
-        return {"Items": copy.deepcopy(sorted(active, key=lambda item: item["updated_at"]))}
+    def query(self, IndexName: str, **query: Any) -> Item:  # noqa: N803
+        """One item a page, so that whoever forgets to turn the page is found out."""
+        key, order = {"active-runs": ("active", "updated_at"), "runs-by-task": ("task", "created_at")}[
+            IndexName
+        ]
+        assert query["KeyConditionExpression"] == "#key = :value"
+        assert query["ExpressionAttributeNames"] == {"#key": key}
+        value = query["ExpressionAttributeValues"][":value"]
+        found = [item for item in self.items.values() if item.get(key) == value and order in item]
+        forward = query.get("ScanIndexForward", True)
+        places = sorted(((item[order], item["id"]) for item in found), reverse=not forward)
+        if start := query.get("ExclusiveStartKey"):
+            after = (start[order], start["id"])
+            places = [place for place in places if (place > after if forward else place < after)]
+        if not places:
+            return {"Items": []}
+        (ordered, identifier), *others = places
+        last = {"LastEvaluatedKey": {order: ordered, "id": identifier}} if others else {}
+        return {"Items": [copy.deepcopy(self.items[identifier])]} | last
 
     def _transact(self, TransactItems: list[Item]) -> None:  # noqa: N803
         self._maybe_fail()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,6 +19,7 @@ from signalbox.task import NAME_LENGTH, NAME_PATTERN
 NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
 ACTIVE_INDEX = "active-runs"
+TASK_INDEX = "runs-by-task"
 _ACTIVE = "active"
 
 
@@ -192,7 +194,7 @@ class RunTable:
     def load(self, run_id: str) -> Run | None:
         """Return a run, or None if there is none of this id."""
         item = self._table.get_item(Key={"id": run_id}, ConsistentRead=True).get("Item")
-        return Run.model_validate(_plain(item)) if item else None
+        return _run(item) if item else None
 
     def move(self, run: Run, to: State, *, event: str | None, note: str = "", **changes: Any) -> Run:
         """Advance a run by one conditional write.
@@ -323,18 +325,26 @@ class RunTable:
 
     def active(self) -> Iterator[Run]:
         """Return every run for which something is still to be done, the longest untouched first."""
-        arguments: dict[str, Any] = {
-            "IndexName": ACTIVE_INDEX,
-            "KeyConditionExpression": f"{_ACTIVE} = :{_ACTIVE}",
-            "ExpressionAttributeValues": {f":{_ACTIVE}": _ACTIVE},
-        }
+        return map(_run, self._query(ACTIVE_INDEX, _ACTIVE, _ACTIVE))
+
+    def of_task(self, task: str, limit: int) -> list[Run]:
+        """Return the runs of a task, the newest first, `limit` of them at most.
+
+        The index lags behind the table, as a rule by less than a second.
+        """
+        newest = self._query(TASK_INDEX, "task", task, ScanIndexForward=False, Limit=limit)
+        return list(map(_run, islice(newest, limit)))
+
+    def _query(self, index: str, key: str, value: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """Return the items that stand under a key of an index, page after page."""
+        query = {"IndexName": index, "KeyConditionExpression": "#key = :value"} | arguments
+        query |= {"ExpressionAttributeNames": {"#key": key}, "ExpressionAttributeValues": {":value": value}}
         while True:
-            page = self._table.query(**arguments)
-            for item in page["Items"]:
-                yield Run.model_validate(_plain(item))
+            page = self._table.query(**query)
+            yield from page["Items"]
             if "LastEvaluatedKey" not in page:
                 return
-            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+            query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def live(self, task: str) -> Live | None:
         """Return the live pointer of a task, or None if nothing is live."""
@@ -350,6 +360,10 @@ def _item(model: BaseModel) -> dict[str, Any]:
     """Write a model as DynamoDB takes it: numbers as Decimal, nothing that is None."""
     plain = json.loads(model.model_dump_json(exclude_none=True), parse_float=Decimal)
     return {key: value for key, value in plain.items() if value is not None}
+
+
+def _run(item: dict[str, Any]) -> Run:
+    return Run.model_validate(_plain(item))
 
 
 def _plain(item: Any) -> Any:

@@ -232,3 +232,20 @@ def test_a_promotion_that_is_refused_for_its_size_is_no_lost_race() -> None:
     fake.fail_next = refused
     with pytest.raises(ClientError):
         runs.promote(run, live(run.id), None, event="ModelPromoted", note="live")
+
+
+def test_the_runs_of_a_task_come_newest_first_without_its_live_pointer() -> None:
+    # Given three runs of a task, one of them live, and one of another
+    runs, fake, _ = received()
+    first, second, third = (runs.receive(dataset_object(version_id=f"v{number}")) for number in (7, 8, 9))
+    for item, second_of_day in zip((first, second, third), (1, 2, 3), strict=True):
+        fake.items[item.id]["created_at"] = f"2027-01-01T00:00:0{second_of_day}Z"
+    runs.receive(dataset_object(key="datasets/other/d.jsonl"))
+    fake.items |= {"LIVE#clip-search": live(first.id).item()}
+    # When the newest are asked for
+    listed = runs.of_task("clip-search", limit=2)
+    # Then they come, and nothing else
+    assert [run.id for run in listed] == [third.id, second.id]
+    assert {run.id for run in runs.of_task("clip-search", limit=9)} >= {first.id, second.id, third.id}
+    assert all(isinstance(run, Run) for run in runs.of_task("clip-search", limit=9))
+    assert runs.of_task("nobody", limit=9) == []
