@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signalbox.answer import Answer, AnswerError, parse_answer
+from signalbox.fast_line import LineReader
 from signalbox.query import MAX_QUERY_CHARACTERS, normalise
 from signalbox.task import Task
 
@@ -109,8 +110,26 @@ def read_records(chunks: Iterable[bytes], task: Task) -> Iterator[Record | Probl
     Record | Problem
         One for each line, in order. A line feed at the end of the file starts no further line.
     """
+    reader = _FastReader(task)
     for number, line in enumerate(_lines(chunks), start=1):
-        yield _read(number, line, task)
+        yield reader.read(number, line) or _read(number, line, task)
+
+
+class _FastReader:
+    """Reads what is certainly a record; the rest is for `_read`, which is slower and has words for what is wrong."""
+
+    def __init__(self, task: Task) -> None:
+        self._read = LineReader(task).read
+        self._room = MAX_LINE_BYTES - len(Record(0, "", "", None, "").to_json(task.prompt))
+
+    def read(self, number: int, line: bytes) -> Record | None:
+        if len(line) > MAX_LINE_BYTES or (found := self._read(line)) is None:
+            return None
+        query, answer_text, answer = found
+        # No character takes more bytes than a control character: \\u001f.
+        if 6 * (len(query) + len(answer_text or "")) > self._room or not (key := normalise(query)):
+            return None
+        return Record(number, query, key, answer, answer_text)
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -146,7 +165,22 @@ def _read(number: int, line: bytes, task: Task) -> Record | Problem:
     except ValidationError as error:
         fault: Any = error.errors(include_url=False)[0]
         return Problem(number, _field(fault["loc"]), _reason(fault))
+    if repeated := _repeated_key(line):
+        return Problem(number, repeated, "this key stands twice in one object, so the record says two things")
     return _interpret(number, conversation, task)
+
+
+def _repeated_key(line: bytes) -> str:
+    """Return a key that an object of the line has twice, or ""; pydantic takes the last one and says nothing."""
+    repeated: list[str] = []
+
+    def count(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        repeated.extend(key for key in keys if keys.count(key) > 1)
+        return dict(pairs)
+
+    json.loads(line, object_pairs_hook=count)
+    return repeated[0] if repeated else ""
 
 
 def _interpret(number: int, conversation: _Conversation, task: Task) -> Record | Problem:
