@@ -91,10 +91,16 @@ class Compare(_Section):
 
 
 class Judge(_Section):
-    """The model that grades answers in a Bedrock evaluation job."""
+    """The model that grades answers in a Bedrock evaluation job.
+
+    A job that fails, or has no results after `patience_hours`, leaves the model without a grade; unless one is
+    `required`, the gates then decide on what was measured without the judge.
+    """
 
     model: ModelId
     rubric: Literal["OverallQuality"] = "OverallQuality"
+    required: bool = True
+    patience_hours: float = Field(default=6, gt=0, le=24)
 
 
 class Unsure(_Section):
@@ -132,18 +138,23 @@ class Serve(_Section):
 class Gates(_Section):
     """What the model that would answer first must reach on the golden set before it goes live.
 
-    `mae`, `dominant_share` and `rubric` apply to weights, `accuracy` and `macro_f1` to labels; `judge` is
-    the mean score of the judge from 1 to 5; `not_worse_than_live` is how much worse than the live model
+    `mae`, `within_010`, `dominant_share` and `rubric` apply to weights, `accuracy` and `macro_f1` to labels; `judge`
+    is the mean score of the judge from 1 to 5; `latency_p95_ms` that of queries asked alone; `cost_per_1000_queries`
+    in US dollars; `min_golden` the fewest golden queries; `not_worse_than_live` is how much worse than the live model
     the mean absolute error (or the accuracy) may be.
     """
 
+    min_golden: int = Field(default=20, ge=20, le=100_000)
     valid_share: Share = 0.99
     mae: Share | None = None
+    within_010: Share | None = None
     dominant_share: Share | None = None
     rubric: float | None = Field(default=None, ge=1, le=5)
     accuracy: Share | None = None
     macro_f1: Share | None = None
     judge: float | None = Field(default=None, ge=1, le=5)
+    latency_p95_ms: float | None = Field(default=None, gt=0)
+    cost_per_1000_queries: float | None = Field(default=None, ge=0)
     not_worse_than_live: Share | None = 0.01
 
 
@@ -208,7 +219,7 @@ class Task(_Section):
         wrong = (
             {"accuracy", "macro_f1"}
             if isinstance(self.output, Weights)
-            else {"mae", "dominant_share", "rubric"}
+            else {"mae", "within_010", "dominant_share", "rubric"}
         )
         for gate in sorted(wrong):
             if getattr(self.gates, gate) is not None:

@@ -95,7 +95,7 @@ def test_candidates_are_compared_where_both_answered() -> None:
         weights_text(0.8, 0.1, 0.1), weights_text(0.7, 0.2, 0.1), weights_text(0.1, 0.8, 0.1), "sorry"
     )  # fmt: skip
     compared = compare(predictions(near, none, right), predictions(right, right, none), WEIGHTS)
-    assert compared.queries == 2
+    assert (compared.answered, compared.queries) == (2, 1)
     assert (compared.own, compared.rival) == (pytest.approx(0.2 / 3), pytest.approx(0, abs=1e-9))
     assert compared.worse_by == pytest.approx(0.2 / 3)
     assert compare(predictions(near), predictions(wrong), WEIGHTS).worse_by < 0
@@ -108,7 +108,9 @@ def test_labels_are_compared_by_their_accuracy() -> None:
         [Prediction(query="q", reference="read", text=text) for text in texts]
         for texts in (("read", "watch", "read"), ("read", "read", "no label"))
     )
-    assert compare(own, rival, LABELS) == Comparison(2, own=0.5, rival=1, worse_by=0.5)
+    compared = compare(own, rival, LABELS)
+    assert (compared.answered, compared.queries) == (2, 2)
+    assert (compared.own, compared.rival, compared.worse_by) == (0.5, 1, 0.5)
 
 
 def test_labels_are_measured_by_accuracy_and_macro_f1() -> None:
@@ -128,16 +130,38 @@ def test_labels_are_measured_by_accuracy_and_macro_f1() -> None:
 
 def test_latency_and_tokens_are_of_the_answers_that_came() -> None:
     said = [
-        Prediction(query="q", reference="read", text="read", latency_ms=ms, input_tokens=20, output_tokens=3)
+        Prediction(
+            query="q",
+            reference="read",
+            text="read",
+            latency_ms=ms,
+            input_tokens=20,
+            output_tokens=3,
+            alone=True,
+        )
         for ms in range(1, 21)
     ]
     said.append(Prediction(query="q", reference="read", error="ThrottlingException"))
     measured = score(said, LABELS)
-    assert measured["latency_ms"] == {"mean": 10.5, "p50": 10, "p95": 19}
+    assert measured["latency_ms"] == {
+        "mean": 10.5,
+        "p50": 10,
+        "p95": 19,
+        "p99": 20,
+        "queries": 20,
+        "concurrency": 1,
+    }
     assert measured["tokens"] == {"input": 400, "output": 60}
     assert measured["errors"] == {"ThrottlingException": 1}
 
 
 def test_a_candidate_that_never_answered_has_no_latency() -> None:
     measured = score([Prediction(query="q", reference="read", error="x")], LABELS)
-    assert measured["latency_ms"] == {"mean": None, "p50": None, "p95": None}
+    assert measured["latency_ms"] == {
+        "mean": None,
+        "p50": None,
+        "p95": None,
+        "p99": None,
+        "queries": 0,
+        "concurrency": 1,
+    }
