@@ -1,0 +1,282 @@
+"""What queries, training and runs cost, from the dated prices; what has no price is refused, never guessed.
+
+A query costs the tokens of the model that answers it, and the API and the function that it passes through: the
+embedded student has no tokens to pay for, but is not free.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from signalbox.dataset import MAX_RECORDS
+from signalbox.prices import PriceUnknown, Prices, prices
+from signalbox.task import Customization, Task
+
+Role = Literal["embedded", "bedrock", "base", "baseline"]
+
+PER_MILLION = 1_000_000
+
+ROUTE_MEMORY_MB = 1769
+"""The route function's MemorySize in template.yaml; a test compares the two."""
+HANDLER_MS = 0.6
+"""What the route function adds to the time of the model: its embedded answer less the student's own time, medians of
+`make bench` in bench/results.json; a test compares them."""
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English and JSON; an estimate on the high side for English prose, which has more characters a token."""
+EPOCHS = 2
+MOST_EPOCHS = 5
+"""Bedrock does not say how often a distillation passes over its data. Its fine-tuning of Nova does so 2 times unless
+told otherwise, and 5 at most (Amazon Bedrock user guide, "Custom model hyperparameters", epochCount)."""
+EXPLANATION_TOKENS = 200
+"""What the judge is taken to write of one answer: its grade and why. Bedrock does not report its tokens."""
+RUBRIC_TOKENS = 400
+"""What the judge is taken to read besides a query, its reference and the answer: the rubric, and Bedrock's frame."""
+
+
+def of_queries(
+    model: str,
+    role: Role,
+    tokens_in: int,
+    tokens_out: int,
+    queries: int,
+    latency_ms_mean: float | None,
+    region: str,
+) -> dict[str, Any]:
+    """Price the queries that a candidate answered, as if the router had asked it.
+
+    Parameters
+    ----------
+    model : str
+        The model as evaluate names it; see `Prices.of_model`. Not looked at for `embedded`.
+    role : Role
+        `embedded` has no tokens to pay for; the others do.
+    tokens_in, tokens_out : int
+        Of all these queries together.
+    latency_ms_mean : float | None
+        How long the model took for one, in milliseconds; None if none was measured.
+    region : str
+        Where the router runs and calls the model from.
+
+    Returns
+    -------
+    dict
+        per_1000_queries, per_million_queries, model_per_million (tokens), infrastructure_per_million (API request,
+        function request, function time by memory), currency, prices_of (the oldest date among the prices used) and
+        region; or `unknown` with the reason, and infrastructure_per_million (None if that is unknown, too).
+    """
+    book = prices()
+    try:
+        infrastructure, used = _infrastructure_per_million(book, latency_ms_mean, region)
+    except PriceUnknown as unknown:
+        return {"unknown": str(unknown), "infrastructure_per_million": None}
+    tokens = 0.0
+    if role != "embedded":
+        try:
+            price = book.of_model(model, region)
+            if queries < 1 or tokens_in < 1:
+                raise PriceUnknown(f"no tokens of {model} were counted")
+        except PriceUnknown as unknown:
+            return {"unknown": str(unknown), "infrastructure_per_million": infrastructure}
+        tokens = price.of(tokens_in, tokens_out) * PER_MILLION / queries
+        used = [*used, price.date]
+    total = tokens + infrastructure
+    return {
+        "per_1000_queries": total / 1000,
+        "per_million_queries": total,
+        "model_per_million": tokens,
+        "infrastructure_per_million": infrastructure,
+        "currency": book.currency,
+        "prices_of": min(used).isoformat(),
+        "region": region,
+    }
+
+
+def _infrastructure_per_million(
+    book: Prices, latency_ms: float | None, region: str
+) -> tuple[float, list[date]]:
+    """Return what the API and the route function cost for a million queries, and the dates of the prices used.
+
+    Lambda rounds each invocation up to a whole millisecond. Without provisioned concurrency, beyond the free tier,
+    in the first price tier; traces, logs and data transfer are not counted.
+    """
+    if latency_ms is None:
+        raise PriceUnknown("no latency was measured, so the time of the function is unknown")
+    api, function = book.of_requests("http-api", region), book.of_requests("lambda", region)
+    time = book.of_duration("lambda-arm64", region)
+    seconds = math.ceil(latency_ms + HANDLER_MS) / 1000
+    computing = seconds * ROUTE_MEMORY_MB / 1024 * time.usd_per_gb_second * PER_MILLION
+    total = api.usd_per_million_requests + function.usd_per_million_requests + computing
+    return total, [api.date, function.date, time.date]
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What a customization job is estimated to cost, in USD.
+
+    Attributes
+    ----------
+    teacher : float
+        Its tokens: each record read once and answered once.
+    student : float
+        Training tokens: each record and its answer, EPOCHS times.
+    at_most : float
+        Both, should Bedrock grow the dataset to the most records it takes, every answer be as long as the task
+        allows and the student be trained for MOST_EPOCHS: for a budget, that no job is to exceed.
+    month : float
+        Keeping the custom model for a month.
+    prices_of : date
+        The oldest date among the prices used.
+    """
+
+    teacher: float
+    student: float
+    at_most: float
+    month: float
+    prices_of: date
+
+    @property
+    def usd(self) -> float:
+        """Teacher and student together."""
+        return self.teacher + self.student
+
+
+def of_training(
+    customization: Customization, records: int, tokens_in: float, tokens_out: float, region: str
+) -> TrainingCost:
+    """Estimate a distillation job before it starts.
+
+    Parameters
+    ----------
+    records : int
+        Of the training set.
+    tokens_in, tokens_out : float
+        Mean tokens of one record: prompt and query, and answer; `tokens_of` estimates them from text.
+    region : str
+        Where the job runs.
+
+    Raises
+    ------
+    PriceUnknown
+        If the teacher's or the student's price is.
+    """
+    book = prices()
+    teaching = book.of_model(customization.teacher, region)
+    training = book.of_customization(customization.student, region)
+    longest = max(tokens_out, customization.max_response_tokens)
+    epochs = int(customization.hyperparameters.get("epochCount", EPOCHS))
+
+    def student(records: int, tokens_out: float, epochs: int) -> float:
+        tokens = records * (tokens_in + tokens_out) * epochs
+        return tokens * training.usd_per_million_training_tokens / PER_MILLION
+
+    most = max(records, MAX_RECORDS)
+    return TrainingCost(
+        teacher=teaching.of(records * tokens_in, records * tokens_out),
+        student=student(records, tokens_out, epochs),
+        at_most=teaching.of(most * tokens_in, most * longest)
+        + student(most, longest, max(epochs, MOST_EPOCHS)),
+        month=training.usd_per_model_month,
+        prices_of=min(teaching.date, training.date),
+    )
+
+
+def tokens_of(texts: Iterable[str]) -> int:
+    """Estimate the tokens of texts together, by their length."""
+    return sum(math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts)
+
+
+def of_run(task: Task, counts: dict[str, int], evaluation: dict[str, Any], region: str) -> dict[str, Any]:
+    """Say what a run cost at Bedrock.
+
+    Parameters
+    ----------
+    counts : dict
+        Of validation.json; `train` is used.
+    evaluation : dict
+        evaluation.json, or metrics.json: the candidates with model and tokens, and how many golden queries there are.
+    region : str
+        Where the run's jobs ran.
+
+    Returns
+    -------
+    dict
+        training, evaluation, judge and total in USD, each a number or `unknown` with the reason; currency, prices_of
+        (the oldest date among the prices used, None if there were none), and `estimated`, the parts that rest on an
+        estimate of tokens, as Bedrock does not report them. 0 says that there was nothing to pay at Bedrock: no job,
+        no judge. The pipeline's own functions are not in it.
+    """
+    book = prices()
+    used: list[date] = []
+
+    def part(price: Callable[[], tuple[float, list[date]]]) -> float | dict[str, str]:
+        try:
+            usd, dates = price()
+        except PriceUnknown as unknown:
+            return {"unknown": str(unknown)}
+        used.extend(dates)
+        return usd
+
+    parts = {
+        "training": part(lambda: _training(task, counts, evaluation, region)),
+        "evaluation": part(lambda: _evaluation(book, evaluation, region)),
+        "judge": part(lambda: _judge(book, task, evaluation, region)),
+    }
+    unknown = [name for name, usd in parts.items() if isinstance(usd, dict)]
+    return {
+        **parts,
+        "total": {"unknown": f"the cost of {' and '.join(unknown)} is unknown"}
+        if unknown
+        else sum(usd for usd in parts.values() if isinstance(usd, float)),
+        "currency": book.currency,
+        "prices_of": min(used).isoformat() if used else None,
+        "estimated": [name for name in ("training", "judge") if parts[name] and name not in unknown],
+    }
+
+
+def _training(
+    task: Task, counts: dict[str, int], evaluation: dict[str, Any], region: str
+) -> tuple[float, list[date]]:
+    if "bedrock" not in task.candidates or task.customization is None:
+        return 0.0, []
+    tokens_in, tokens_out = _tokens_of_one(evaluation, "bedrock")
+    training = of_training(task.customization, counts["train"], tokens_in, tokens_out, region)
+    return training.usd, [training.prices_of]
+
+
+def _evaluation(book: Prices, evaluation: dict[str, Any], region: str) -> tuple[float, list[date]]:
+    usd, dates = 0.0, []
+    for candidate in evaluation["candidates"].values():
+        tokens = candidate["tokens"]
+        if tokens["input"] or tokens["output"]:
+            price = book.of_model(candidate["model"], region)
+            usd += price.of(tokens["input"], tokens["output"])
+            dates.append(price.date)
+    return usd, dates
+
+
+def _judge(book: Prices, task: Task, evaluation: dict[str, Any], region: str) -> tuple[float, list[date]]:
+    """Price the judge's tokens; the job itself costs nothing more."""
+    if task.judge is None:
+        return 0.0, []
+    price = book.of_model(task.judge.model, region)
+    judged = evaluation["candidates"][task.first_served]
+    answers = judged.get("judge", {}).get("handed_over", evaluation["golden"])
+    answer_tokens = max((_output_of_one(evaluation, name) for name in evaluation["candidates"]), default=0.0)
+    read = RUBRIC_TOKENS + tokens_of([task.prompt]) + 2 * answer_tokens
+    return price.of(answers * read, answers * EXPLANATION_TOKENS), [price.date]
+
+
+def _output_of_one(evaluation: dict[str, Any], candidate: str) -> float:
+    return evaluation["candidates"][candidate]["tokens"]["output"] / max(evaluation["golden"], 1)
+
+
+def _tokens_of_one(evaluation: dict[str, Any], candidate: str) -> tuple[float, float]:
+    """Return the mean tokens that a candidate read and wrote for a query."""
+    measured = evaluation["candidates"].get(candidate)
+    if measured is None or not measured["tokens"]["input"] or not evaluation["golden"]:
+        raise PriceUnknown(f"the tokens of a record are unknown: {candidate} answered nothing")
+    queries = evaluation["golden"]
+    return measured["tokens"]["input"] / queries, measured["tokens"]["output"] / queries
