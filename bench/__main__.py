@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "functions" / "common"))
 os.environ["PYTHONPATH"] = str(ROOT / "functions" / "common")
 
-from bench import converse, figures, function, published, quality, student_cost  # noqa: E402
+from bench import converse, figures, function, published, quality, student_cost, validation  # noqa: E402
 from bench.live_task import LiveTask  # noqa: E402
 
 
@@ -21,12 +21,15 @@ def main() -> None:
     """Run the parts that are asked for; the record is written when all of them are."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure Signalbox on this machine.")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--only", nargs="*", help="parts: quality, student, function, converse, published")
+    parser.add_argument(
+        "--only", nargs="*", help="parts: validation, quality, student, function, converse, published"
+    )
     arguments = parser.parse_args()
     data = arguments.data if arguments.data.is_dir() else None
     live = LiveTask(data)
     measured: list[figures.Figure] = []
     parts = {
+        "validation": validation.measure,
         "student": lambda: student_cost.measure(live),
         "function": lambda: function.measure(live) if sys.platform == "linux" else [],
         "converse": lambda: converse.measure(live),
