@@ -21,13 +21,14 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session as new_session
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field
 
 from signalbox.bedrock import Bedrock
 from signalbox.live import LivePointers
-from signalbox.observability import logged, logger, metrics
+from signalbox.observability import logged, logger
 from signalbox.query import MAX_QUERY_CHARACTERS, printable
 from signalbox.route import Routed, Router, UnknownTask
+from signalbox.route_metrics import count_answers, count_fault
 from signalbox.run import ACTIVE_INDEX
 from signalbox.settings import setting
 from signalbox.store import RunStore
@@ -41,7 +42,9 @@ TaskName = Annotated[str, Field(max_length=NAME_LENGTH, pattern=f"^{NAME_PATTERN
 # The pattern is for readers of the OpenAPI document; `printable` is what refuses, in plainer words.
 _SAYS_SOMETHING = {"pattern": r"[^\s\u0000-\u001f\u007f-\u009f]"}
 Query = Annotated[
-    str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, json_schema_extra=_SAYS_SOMETHING)
+    str,
+    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, json_schema_extra=_SAYS_SOMETHING),
+    AfterValidator(printable),
 ]
 
 
@@ -51,22 +54,12 @@ class Question(BaseModel):
     query: Query
     task: TaskName
 
-    @field_validator("query")
-    @classmethod
-    def _says_something(cls, query: str) -> str:
-        return printable(query)
-
 
 class Questions(BaseModel):
     """Queries to be answered in one pass of the embedded student, and the task."""
 
     queries: Annotated[list[Query], Field(min_length=1, max_length=BATCH)]
     task: TaskName
-
-    @field_validator("queries")
-    @classmethod
-    def _say_something(cls, queries: list[str]) -> list[str]:
-        return [printable(query) for query in queries]
 
 
 class Answered(BaseModel):
@@ -150,8 +143,11 @@ def route(question: Question) -> WeightsAnswered | LabelAnswered:
     """Answer a query with the weights, or the label, of the task's live model."""
     started = time.perf_counter()
     routed = router().route(question.task, question.query)
-    _count(routed)
-    return _answered(routed, started)
+    milliseconds = _milliseconds_since(started)
+    count_answers(question.task, [routed], "RouteLatency", milliseconds)
+    if routed.stopgap:
+        logger.warning("fell back", extra={"source": routed.source, "passed_over": routed.passed_over})
+    return _answered(routed, milliseconds)
 
 
 @app.post("/route/batch", responses=_responses(BatchAnswered))
@@ -159,9 +155,9 @@ def route_batch(questions: Questions) -> BatchAnswered:
     """Answer up to 100 queries with the embedded student of the task's live run."""
     started = time.perf_counter()
     batch = router().route_batch(questions.task, questions.queries)
-    for routed in batch:
-        _count(routed)
-    return BatchAnswered(answers=[_answered(routed, started) for routed in batch])
+    milliseconds = _milliseconds_since(started)
+    count_answers(questions.task, batch, "RouteBatchLatency", milliseconds)
+    return BatchAnswered(answers=[_answered(routed, milliseconds) for routed in batch])
 
 
 @app.get("/tasks/<task>", responses=_responses(LiveTask))
@@ -179,20 +175,13 @@ def task(task: Annotated[TaskName, Path()]) -> LiveTask:
     )
 
 
-def _answered(routed: Routed, started: float) -> WeightsAnswered | LabelAnswered:
-    elapsed = (time.perf_counter() - started) * 1000
-    metrics.add_metric(name="RouteLatency", unit="Milliseconds", value=elapsed)
-    body = routed.body() | {"latency_ms": round(elapsed, 3), "request_id": _request_id()}
+def _milliseconds_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
+
+
+def _answered(routed: Routed, milliseconds: float) -> WeightsAnswered | LabelAnswered:
+    body = routed.body() | {"latency_ms": milliseconds, "request_id": _request_id()}
     return WeightsAnswered(**body) if "weights" in body else LabelAnswered(**body)
-
-
-def _count(routed: Routed) -> None:
-    metrics.add_metric(name="Routed", unit="Count", value=1)
-    metrics.add_metric(name=f"RoutedBy{routed.source.title()}", unit="Count", value=1)
-    metrics.add_metric(name="RouteFallbacks", unit="Count", value=int(routed.stopgap))
-    metrics.add_metric(name="RouteCacheHits", unit="Count", value=int(routed.cached))
-    if routed.stopgap:
-        logger.warning("fell back", extra={"source": routed.source, "passed_over": routed.passed_over})
 
 
 @app.exception_handler(UnknownTask)
@@ -271,7 +260,13 @@ def router() -> Router:
 @logged
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Act on an HTTP API event, payload format 2.0."""
-    return app.resolve(_as_json(event), context)
+    status = 500
+    try:
+        answer = app.resolve(_as_json(event), context)
+        status = answer["statusCode"]
+        return answer
+    finally:
+        count_fault(status)
 
 
 def _as_json(event: dict[str, Any]) -> dict[str, Any]:

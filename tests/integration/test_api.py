@@ -12,6 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 
 from signalbox.live import LivePointers
+from signalbox.route import Router
 from signalbox.store import STUDENT
 from tests.builders import (
     QUERIES,
@@ -273,11 +274,60 @@ def test_a_batch_is_answered_in_order_by_the_embedded_student(live: Cloud) -> No
 
 
 @pytest.mark.parametrize(
-    ("queries", "field"), [([], "queries"), (["a"] * 101, "queries"), (["a", ""], "queries.1")]
+    ("queries", "field"),
+    [
+        ([], "queries"),
+        (["a"] * 101, "queries"),
+        (["a", ""], "queries.1"),
+        (["a", "b", " \t"], "queries.2"),
+        (["a", "\ud83d", "b"], "queries.1"),
+    ],
 )
 def test_a_batch_that_is_none_is_refused_by_name(live: Cloud, queries: list, field: str) -> None:
     status, body = live.request("POST", "/route/batch", {"queries": queries, "task": "clip-search"})
     assert (status, [error["field"] for error in body["errors"]]) == (400, [field])
+
+
+def written_by(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return the lines of metrics that the function wrote."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if "_aws" in line]
+
+
+def test_a_request_is_one_line_of_metrics_by_task_and_names_no_query(
+    live: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live.bedrock.says = says(raises(client_error("ThrottlingException")))
+    routed(live, query="a query that nobody else should read")
+    text = capsys.readouterr().out
+    assert "nobody else" not in text
+    (line,) = [json.loads(one) for one in text.splitlines() if "_aws" in one]
+    assert (line["service"], line["task"]) == ("route", "clip-search")
+    assert line["RouteFallbacks"] == line["PassedOverThrottled"] == line["RoutedByEmbedded"] == [1]
+    live.request("POST", "/route/batch", {"queries": [SHIPS, BELLS], "task": "clip-search"})
+    (line,) = written_by(capsys)
+    assert (line["Routed"], line["RouteCacheHits"]) == ([2], [0, 0])
+
+
+def test_a_refusal_is_counted_and_what_it_names_is_not_a_dimension(
+    live: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live.request("POST", "/route", ASK | {"task": "anything-at-all"})
+    live.request("POST", "/route", ASK | {"query": ""})
+    live.request("GET", "/nowhere")
+    lines = written_by(capsys)
+    assert [line["RouteClientFaults"] for line in lines] == [[1], [1], [1]]
+    assert not any("anything-at-all" in json.dumps(line) for line in lines)
+
+
+def test_a_fault_of_our_own_is_counted_and_raised_for_lambda_to_count_it_too(
+    live: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Router, "route", mock.Mock(side_effect=ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        live.request("POST", "/route", ASK)
+    (line,) = written_by(capsys)
+    assert line["RouteServerFaults"] == [1]
 
 
 def test_an_instance_that_never_read_what_is_live_says_try_again(live: Cloud, monkeypatch: Any) -> None:

@@ -32,7 +32,7 @@ def test_the_student_is_loaded_at_init_and_answers_the_first_query(student: byte
         assert sandbox.init_cpu_ms > 0
         log.seek(0)
         written = [json.loads(line) for line in log.read().splitlines()]
-    assert written[-1]["RoutedByEmbedded"] == [1.0]
+    assert written[-1]["RoutedByEmbedded"] == [1]
 
 
 def test_a_function_that_cannot_be_loaded_is_an_error_of_the_bench() -> None:

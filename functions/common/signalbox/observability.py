@@ -16,12 +16,11 @@ Handler = Callable[[dict[str, Any], Any], Any]
 
 
 def logged(handler: Handler) -> Handler:
-    """Wrap a Lambda handler in structured logs and EMF metrics.
+    """Wrap a Lambda handler in structured logs.
 
     The event itself is never logged: it may hold what people searched for.
     """
-    wrapped = metrics.log_metrics(handler)
-    wrapped = logger.inject_lambda_context(wrapped, log_event=False, clear_state=True)
+    wrapped = logger.inject_lambda_context(handler, log_event=False, clear_state=True)
     return functools.wraps(handler)(wrapped)
 
 
@@ -29,4 +28,5 @@ def observed(handler: Handler) -> Handler:
     """Wrap a Lambda handler in logs, metrics and a trace of the AWS calls that it makes."""
     from aws_lambda_powertools import Tracer  # a tenth of a second, which the router would spend for nothing
 
-    return logged(Tracer().capture_lambda_handler(handler, capture_response=False))
+    traced = Tracer().capture_lambda_handler(handler, capture_response=False)
+    return logged(metrics.log_metrics(traced))
