@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Literal
 
 from signalbox.dataset import MAX_RECORDS
-from signalbox.prices import PriceUnknown, Prices, prices
+from signalbox.prices import Prices, PriceUnknown, prices
 from signalbox.task import Customization, Task
 
 Role = Literal["embedded", "bedrock", "base", "baseline"]
@@ -33,7 +33,8 @@ told otherwise, and 5 at most (Amazon Bedrock user guide, "Custom model hyperpar
 EXPLANATION_TOKENS = 200
 """What the judge is taken to write of one answer: its grade and why. Bedrock does not report its tokens."""
 RUBRIC_TOKENS = 400
-"""What the judge is taken to read besides a query, its reference and the answer: the rubric, and Bedrock's frame."""
+"""What the judge is taken to read besides a query, its reference and the answer: the rubric, which has about 250, and
+the frame that Bedrock puts around it."""
 
 
 def of_queries(
@@ -166,7 +167,8 @@ def of_training(
     teaching = book.of_model(customization.teacher, region)
     training = book.of_customization(customization.student, region)
     longest = max(tokens_out, customization.max_response_tokens)
-    epochs = int(customization.hyperparameters.get("epochCount", EPOCHS))
+    given = customization.hyperparameters.get("epochCount", "")
+    epochs = int(given) if given.isdecimal() else EPOCHS
 
     def student(records: int, tokens_out: float, epochs: int) -> float:
         tokens = records * (tokens_in + tokens_out) * epochs
@@ -204,7 +206,7 @@ def of_run(task: Task, counts: dict[str, int], evaluation: dict[str, Any], regio
     -------
     dict
         training, evaluation, judge and total in USD, each a number or `unknown` with the reason; currency, prices_of
-        (the oldest date among the prices used, None if there were none), and `estimated`, the parts that rest on an
+        (the oldest date among the prices used; not there if none was), and `estimated`, the parts that rest on an
         estimate of tokens, as Bedrock does not report them. 0 says that there was nothing to pay at Bedrock: no job,
         no judge. The pipeline's own functions are not in it.
     """
@@ -225,15 +227,14 @@ def of_run(task: Task, counts: dict[str, int], evaluation: dict[str, Any], regio
         "judge": part(lambda: _judge(book, task, evaluation, region)),
     }
     unknown = [name for name, usd in parts.items() if isinstance(usd, dict)]
-    return {
+    total = sum(usd for usd in parts.values() if isinstance(usd, float))
+    said: dict[str, Any] = {
         **parts,
-        "total": {"unknown": f"the cost of {' and '.join(unknown)} is unknown"}
-        if unknown
-        else sum(usd for usd in parts.values() if isinstance(usd, float)),
+        "total": {"unknown": f"not known of {' and '.join(unknown)}"} if unknown else total,
         "currency": book.currency,
-        "prices_of": min(used).isoformat() if used else None,
         "estimated": [name for name in ("training", "judge") if parts[name] and name not in unknown],
     }
+    return said | ({"prices_of": min(used).isoformat()} if used else {})
 
 
 def _training(
@@ -241,8 +242,10 @@ def _training(
 ) -> tuple[float, list[date]]:
     if "bedrock" not in task.candidates or task.customization is None:
         return 0.0, []
-    tokens_in, tokens_out = _tokens_of_one(evaluation, "bedrock")
-    training = of_training(task.customization, counts["train"], tokens_in, tokens_out, region)
+    mean = _mean_tokens(evaluation, "bedrock")
+    if mean is None:
+        raise PriceUnknown("the student's tokens were not counted, so those of a record are unknown")
+    training = of_training(task.customization, counts["train"], *mean, region)
     return training.usd, [training.prices_of]
 
 
@@ -258,25 +261,25 @@ def _evaluation(book: Prices, evaluation: dict[str, Any], region: str) -> tuple[
 
 
 def _judge(book: Prices, task: Task, evaluation: dict[str, Any], region: str) -> tuple[float, list[date]]:
-    """Price the judge's tokens; the job itself costs nothing more."""
+    """Price the judge's tokens, an answer having as many as the most talkative candidate gave it."""
     if task.judge is None:
         return 0.0, []
     price = book.of_model(task.judge.model, region)
-    judged = evaluation["candidates"][task.first_served]
-    answers = judged.get("judge", {}).get("handed_over", evaluation["golden"])
-    answer_tokens = max((_output_of_one(evaluation, name) for name in evaluation["candidates"]), default=0.0)
-    read = RUBRIC_TOKENS + tokens_of([task.prompt]) + 2 * answer_tokens
+    means = [_mean_tokens(evaluation, name) for name in evaluation["candidates"]]
+    counted = [mean for mean in means if mean is not None]
+    if not counted:
+        raise PriceUnknown("no candidate's tokens were counted, so those that the judge read are unknown")
+    query, answer = max(tokens_in for tokens_in, _ in counted), max(tokens_out for _, tokens_out in counted)
+    graded = evaluation["candidates"][task.first_served].get("judge") or {}
+    answers = graded.get("handed_over", evaluation["golden"])
+    read = RUBRIC_TOKENS + query + 2 * answer
     return price.of(answers * read, answers * EXPLANATION_TOKENS), [price.date]
 
 
-def _output_of_one(evaluation: dict[str, Any], candidate: str) -> float:
-    return evaluation["candidates"][candidate]["tokens"]["output"] / max(evaluation["golden"], 1)
-
-
-def _tokens_of_one(evaluation: dict[str, Any], candidate: str) -> tuple[float, float]:
-    """Return the mean tokens that a candidate read and wrote for a query."""
-    measured = evaluation["candidates"].get(candidate)
-    if measured is None or not measured["tokens"]["input"] or not evaluation["golden"]:
-        raise PriceUnknown(f"the tokens of a record are unknown: {candidate} answered nothing")
+def _mean_tokens(evaluation: dict[str, Any], candidate: str) -> tuple[float, float] | None:
+    """Return how many tokens a candidate read and wrote for one query, or None if none were counted."""
+    tokens = evaluation["candidates"].get(candidate, {}).get("tokens", {})
     queries = evaluation["golden"]
-    return measured["tokens"]["input"] / queries, measured["tokens"]["output"] / queries
+    if not queries or not tokens.get("input"):
+        return None
+    return tokens["input"] / queries, tokens["output"] / queries

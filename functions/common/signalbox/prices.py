@@ -103,15 +103,19 @@ class Prices(_Part):
 
     @model_validator(mode="after")
     def _established(self) -> Self:
-        """Every price rests on a document of AWS's, or on two others, and bears the date of the newest."""
-        for price in (*self.inference, *self.customization, *self.requests, *self.durations):
+        """Every price rests on a document of AWS's or on two others, and bears the date of one of them."""
+        listed = (*self.inference, *self.customization, *self.requests, *self.durations)
+        for price in listed:
             cited = [self.sources[key] for key in price.sources if key in self.sources]
             if len(cited) < len(price.sources):
                 raise ValueError(f"{price!r} cites a source that is not listed")
             if len(cited) < 2 and all(source.by != "AWS" for source in cited):
                 raise ValueError(f"{price!r} needs a document of AWS's or two others")
-            if price.date != max(source.date for source in cited):
-                raise ValueError(f"{price!r} must bear the date of its newest source")
+            if price.date not in {source.date for source in cited}:
+                raise ValueError(f"{price!r} must bear the date of one of its sources")
+        idle = self.sources.keys() - {key for price in listed for key in price.sources}
+        if idle:
+            raise ValueError(f"no price cites {sorted(idle)}")
         return self
 
     @model_validator(mode="after")
@@ -167,12 +171,12 @@ class Prices(_Part):
             raise PriceUnknown(f"no price is known for customizing {model}")
         return _in_region(found, region, f"customizing {model}")
 
-    def of_requests(self, service: str, region: str) -> Requests:
+    def of_requests(self, service: Literal["http-api", "lambda"], region: str) -> Requests:
         """Return the price of a service's requests, or raise PriceUnknown."""
         found = [price for price in self.requests if price.service == service]
         return _in_region(found, region, f"requests to {service}")
 
-    def of_duration(self, service: str, region: str) -> Duration:
+    def of_duration(self, service: Literal["lambda-arm64"], region: str) -> Duration:
         """Return the price of a service's computing time, or raise PriceUnknown."""
         found = [price for price in self.durations if price.service == service]
         return _in_region(found, region, f"time of {service}")
@@ -186,7 +190,7 @@ def prices() -> Prices:
 
 def is_stand_in(model: str) -> bool:
     """Tell whether a model is one of the local Bedrock's, which no one sells."""
-    return model.rpartition("/")[2].startswith("local.") or model.startswith("local.")
+    return model.rpartition("/")[2].startswith("local.")
 
 
 _Found = TypeVar("_Found", bound=_Price)
