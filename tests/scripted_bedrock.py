@@ -78,7 +78,9 @@ class ScriptedBedrock:
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.meta = SimpleNamespace(region_name=self.region)
+        self.meta = SimpleNamespace(
+            region_name=self.region, endpoint_url=f"https://bedrock.{self.region}.amazonaws.com"
+        )
         self._refusals: dict[str, list[Exception]] = defaultdict(list)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -166,6 +168,14 @@ class ScriptedBedrock:
         self._begin("GetEvaluationJob", request)
         job = self._found(self.evaluations, request["jobIdentifier"], "GetEvaluationJob")
         return {"status": job["status"], "failureMessages": [job["message"]] if job["message"] else []}
+
+    def stop_evaluation_job(self, **request: Any) -> dict[str, Any]:
+        self._begin("StopEvaluationJob", request)
+        job = self._found(self.evaluations, request["jobIdentifier"], "StopEvaluationJob")
+        if job["status"] != "InProgress":
+            raise client_error("ConflictException", f"The job is {job['status']}.", "StopEvaluationJob", 409)
+        job["status"] = "Stopping"
+        return {}
 
     def converse(self, **request: Any) -> dict[str, Any]:
         self._begin("Converse", request)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
@@ -17,7 +18,10 @@ REFUSED = frozenset({"ValidationException", "AccessDeniedException", "ResourceNo
 _ABSENT_NAME = frozenset({"ResourceNotFoundException", "ValidationException"})
 _ABSENT_ARN = frozenset({"ResourceNotFoundException"})
 """A name that Bedrock does not know may not look like an identifier to it; an ARN that it gave out does."""
+_ENDED = frozenset({"ConflictException", "ResourceNotFoundException", "ValidationException"})
+"""What stopping a job is answered with that is not at work."""
 
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 UNTRAINED_TOKENS = 500
 """Room for a model that was not trained for the task and explains itself; a cut answer would be an invalid one."""
@@ -89,6 +93,12 @@ class Bedrock:
     def region(self) -> str:
         """The region in which models are customized and asked."""
         return self._control.meta.region_name
+
+    @property
+    def on_aws(self) -> bool:
+        """Whether the models are asked at AWS, and not at an endpoint that stands in for it."""
+        host = urlsplit(self._control.meta.endpoint_url).hostname or ""
+        return host.endswith(_AWS_DOMAINS)
 
     def foundation_model(self, model_id: str) -> FoundationModel | None:
         """Return what Bedrock says of a foundation model, or None if it does not offer it in this region."""
@@ -207,6 +217,23 @@ class Bedrock:
             answer["customModelDeploymentArn"], answer["status"], answer.get("failureMessage", "")
         )
 
+    def delete_deployment(self, arn: str) -> None:
+        """Delete a custom model deployment, unless it is gone.
+
+        Raises
+        ------
+        Busy
+            Throttled, or the deployment is being created or deleted just then.
+        """
+        try:
+            self._control.delete_custom_model_deployment(customModelDeploymentIdentifier=arn)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in BUSY or code == "ConflictException":
+                raise Busy(f"Bedrock: {code}: {_message(error)}") from error
+            if code not in _ABSENT_ARN:
+                raise
+
     def start_evaluation(
         self, name: str, configuration: dict[str, Any], *, role_arn: str, output: str
     ) -> str:
@@ -252,6 +279,23 @@ class Bedrock:
         """Return an evaluation job's status and its failure messages in one line."""
         answer = self._control.get_evaluation_job(jobIdentifier=arn)
         return answer["status"], " ".join(answer.get("failureMessages", ()))
+
+    def stop_evaluation(self, arn: str) -> None:
+        """Stop an evaluation job; one that has ended meanwhile, or is gone, is left as it is.
+
+        Raises
+        ------
+        Busy
+            Throttled.
+        """
+        try:
+            self._control.stop_evaluation_job(jobIdentifier=arn)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in BUSY:
+                raise Busy(f"Bedrock throttles stopping the judge's job: {_message(error)}") from error
+            if code not in _ENDED:
+                raise
 
     def ask(self, model_id: str, prompt: str, query: str, max_tokens: int) -> Reply:
         """Ask a model one query with the prompt that it was trained with, at temperature 0.

@@ -1,12 +1,15 @@
 """Candidates: whoever answers the golden set to be compared, how each is asked, and what it said."""
 
+import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from signalbox import cost
 from signalbox.answer import AnswerError, parse_answer
 from signalbox.bedrock import REFUSED, Busy
 from signalbox.live import Live
@@ -14,12 +17,14 @@ from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.records import Record
 from signalbox.run import Run
-from signalbox.scoring import Prediction
+from signalbox.scoring import Prediction, score
 from signalbox.store import STUDENT, predictions_of
 from signalbox.student import Student, StudentError
 from signalbox.task import Labels, Task, Weights
 
 CONCURRENT_QUESTIONS = 8
+ASKED_ALONE = 50
+"""How many of the golden queries are asked with nothing else in flight; latency is measured on these."""
 _BATCH = 50
 """After so many questions the answers are stored."""
 
@@ -32,13 +37,23 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Somebody who answers the golden set: by name, on which model, and how it is asked.
+    """Somebody who answers the golden set.
 
-    `concurrency` is 1 for a candidate that computes here, where threads would only slow each other down.
+    Attributes
+    ----------
+    name, model : str
+        Its place in the comparison, and the name of its model.
+    role : cost.Role
+        As what its answers are paid for; what is live is a student, too.
+    ask : Ask
+        How it is asked.
+    concurrency : int
+        1 for a candidate that computes here, where threads would only slow each other down.
     """
 
     name: str
     model: str
+    role: cost.Role
     ask: Ask
     concurrency: int = CONCURRENT_QUESTIONS
 
@@ -55,11 +70,11 @@ def embedded(name: str, model: str, artefact: bytes) -> Candidate:
             query=record.query, reference=record.answer_text or "", text=answer.text(), latency_ms=elapsed
         )
 
-    return Candidate(name, model, ask, concurrency=1)
+    return Candidate(name, model, "embedded", ask, concurrency=1)
 
 
 def on_bedrock(
-    name: str, model: str, model_id: str, task: Task, max_tokens: int, pipeline: Pipeline
+    name: str, role: cost.Role, model: str, model_id: str, task: Task, max_tokens: int, pipeline: Pipeline
 ) -> Candidate:
     """Return a model of Bedrock's as a candidate, asked with the prompt of a task."""
 
@@ -84,7 +99,7 @@ def on_bedrock(
         }
         return prediction.model_copy(update=said)
 
-    return Candidate(name, model, ask)
+    return Candidate(name, model, role, ask)
 
 
 def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
@@ -100,7 +115,7 @@ def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
         raise Refused("it answers with another output")
     if then.first_served == "bedrock" and live.deployment_arn and then.customization:
         tokens = then.customization.max_response_tokens
-        return on_bedrock("live", live.model, live.deployment_arn, then, tokens, pipeline)
+        return on_bedrock("live", "bedrock", live.model, live.deployment_arn, then, tokens, pipeline)
     artefact = pipeline.store.get(live.run_id, STUDENT)
     if artefact is None:
         raise Refused(f"the student of {live.run_id} is gone")
@@ -115,8 +130,8 @@ def answers_of(
 ) -> list[Prediction]:
     """Ask a candidate every golden query that it has not answered yet, at bounded concurrency.
 
-    What it said is stored as it comes, under `kept_as` (its name unless given), so that an attempt after this one
-    asks for the rest only.
+    A fixed sample of the queries is asked alone, after the others, when connections stand. What it said is stored as
+    it comes, under `kept_as` (its name unless given), so that an attempt after this one asks for the rest only.
 
     Returns
     -------
@@ -133,18 +148,17 @@ def answers_of(
     name = predictions_of(kept_as or candidate.name)
     content = pipeline.store.get(run.id, name) or b""
     said = {p.query: p for p in map(Prediction.model_validate_json, content.splitlines())}
-    missing = [record for record in golden if record.query not in said]
     beat = pipeline.heartbeat(run)
-    for start in range(0, len(missing), _BATCH):
+    for batch, alone in _batches(golden, said.keys()):
         busy: Busy | None = None
-        with ThreadPoolExecutor(candidate.concurrency) as threads:
-            for outcome in threads.map(lambda record: _tried(candidate, record), missing[start:][:_BATCH]):
+        with ThreadPoolExecutor(1 if alone else candidate.concurrency) as threads:
+            for outcome in threads.map(lambda record: _tried(candidate, record), batch):
                 beat()
                 if isinstance(outcome, Busy):
                     busy = outcome
                 else:
-                    said[outcome.query] = outcome
-        if busy is None and all(prediction.error in REFUSED for prediction in said.values()):
+                    said[outcome.query] = outcome.model_copy(update={"alone": alone})
+        if busy is None and all(map(_refused, said.values())):
             raise Refused(next(iter(said.values())).error)
         given = [said[record.query] for record in golden if record.query in said]
         pipeline.store.put(run.id, name, "".join(prediction.model_dump_json() + "\n" for prediction in given))
@@ -152,6 +166,38 @@ def answers_of(
             raise busy
     logger.info("candidate answered", extra={"candidate": candidate.name, "queries": len(golden)})
     return [said[record.query] for record in golden]
+
+
+def measure(
+    candidate: Candidate, predictions: Sequence[Prediction], output: Weights | Labels, region: str
+) -> dict[str, Any]:
+    """Return what metrics.json has of a candidate: its model, what `scoring.score` measures, and what it costs."""
+    measures = score(predictions, output)
+    tokens = measures["tokens"]
+    answered = sum(not _refused(prediction) for prediction in predictions)
+    mean = measures["latency_ms"]["mean"]
+    price = cost.of_queries(
+        candidate.model, candidate.role, tokens["input"], tokens["output"], answered, mean, region
+    )
+    return {"model": candidate.model, **measures, "cost": price}
+
+
+def _batches(golden: Sequence[Record], answered: Collection[str]) -> Iterator[tuple[list[Record], bool]]:
+    """Return the records not answered yet in batches, and whether those of a batch are to be asked alone.
+
+    The sample is the same in every run that has the same golden set: the first ASKED_ALONE by the hash of the query.
+    """
+    ranked = sorted(golden, key=lambda record: hashlib.sha256(record.query.encode()).digest())
+    sample = {record.query for record in ranked[:ASKED_ALONE]}
+    missing = [record for record in golden if record.query not in answered]
+    for alone in (False, True):
+        records = [record for record in missing if (record.query in sample) is alone]
+        for start in range(0, len(records), _BATCH):
+            yield records[start:][:_BATCH], alone
+
+
+def _refused(prediction: Prediction) -> bool:
+    return prediction.error in REFUSED
 
 
 def _tried(candidate: Candidate, record: Record) -> Prediction | Busy:

@@ -6,11 +6,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from signalbox.scoring import Comparison
-from signalbox.task import Task
+from signalbox.task import Judge, Task
 
 LEAST_COMPARED = 20
 """The fewest golden queries, as many as a golden set must have, on which a model is compared with the live one."""
-
+STAND_IN = "local."
+"""Begins the names of models that stand in for Bedrock's on one machine, and that nobody pays for."""
 
 _EQUAL = 1e-9
 """Slack for numbers that equal their limit: 0.05 - 0.04 is a hair more than 0.01 to a computer."""
@@ -48,50 +49,101 @@ class Gate(BaseModel):
 
 
 def apply_gates(
-    task: Task, measured: dict[str, Any], with_live: Comparison | str | None = None
+    task: Task, measured: dict[str, Any], with_live: Comparison | str | None = None, *, golden: int
 ) -> list[Gate]:
     """Apply a task's gates to the candidate that would answer first.
 
     Parameters
     ----------
     measured : dict
-        What `scoring.score` measured of it; `judge`, with the mean score or the `error` for which there is none.
+        What `candidate.measure` found out about it; `judge`, with the mean grade or the `error` for which there is
+        none.
     with_live : Comparison | str | None
         The comparison with the live model, or why there can be none; None if nothing is live. A model is not held
         for a comparison that cannot be made, or on too few queries: that gate passes and says why.
+    golden : int
+        How many golden queries there are.
 
     Returns
     -------
     list[Gate]
         The model may go live if every one has passed.
     """
-    return list(_gates(task, measured, with_live))
+    return list(_gates(task, measured, with_live, golden))
 
 
-def _gates(task: Task, measured: dict[str, Any], with_live: Comparison | str | None) -> Iterator[Gate]:
+def _gates(
+    task: Task, measured: dict[str, Any], with_live: Comparison | str | None, golden: int
+) -> Iterator[Gate]:
     limits = task.gates
+    yield Gate.of("min_golden", golden, limits.min_golden, at_least=True)
     yield Gate.of("valid_share", measured["valid_share"], limits.valid_share, at_least=True)
     if limits.mae is not None:
         yield Gate.of("mae", measured["mae"], limits.mae, at_least=False, missing="no answer was usable")
-    for name in ("dominant_share", "rubric", "accuracy", "macro_f1"):
+    for name in ("within_010", "dominant_share", "rubric", "accuracy", "macro_f1"):
         limit = getattr(limits, name)
         if limit is not None:
             yield Gate.of(name, measured[name], limit, at_least=True)
     if limits.judge is not None and task.judge is not None:
-        judged = measured.get("judge") or {}
-        missing = judged.get("error", "the judge gave no score")
-        yield Gate.of("judge", judged.get("mean"), limits.judge, at_least=True, missing=missing)
+        yield _judged(measured.get("judge") or {}, limits.judge, task.judge)
+    if limits.latency_p95_ms is not None:
+        missing = "no query asked alone was answered at once"
+        p95 = measured["latency_ms"]["p95"]
+        yield Gate.of("latency_p95_ms", p95, limits.latency_p95_ms, at_least=False, missing=missing)
+    if limits.cost_per_1000_queries is not None:
+        yield _affordable(measured, limits.cost_per_1000_queries)
     if limits.not_worse_than_live is not None and with_live is not None:
         yield _not_worse(with_live, limits.not_worse_than_live)
 
 
+def _judged(judged: dict[str, Any], limit: float, judge: Judge) -> Gate:
+    missing = f"not judged: {judged.get('error', 'the judge gave no score')}"
+    gate = Gate.of("judge", judged.get("mean"), limit, at_least=True, missing=missing)
+    if gate.value is not None or judge.required:
+        return gate
+    reason = f"{missing}; decided on the measured figures alone"
+    return gate.model_copy(update={"passed": True, "reason": reason})
+
+
+def _affordable(measured: dict[str, Any], limit: float) -> Gate:
+    cost, model = measured["cost"], measured["model"]
+    missing = f"the cost is unknown: {cost.get('unknown', 'it was not computed')}"
+    gate = Gate.of(
+        "cost_per_1000_queries", cost.get("per_1000_queries"), limit, at_least=False, missing=missing
+    )
+    if gate.value is not None or not model.startswith(STAND_IN):
+        return gate
+    reason = f"not applied: {model} is a stand-in on one machine, which has no price"
+    return gate.model_copy(update={"passed": True, "reason": reason})
+
+
 def _not_worse(with_live: Comparison | str, limit: float) -> Gate:
+    """Pass a model that is measured to be worse by no more than the limit, if the interval bears that out.
+
+    It does if all of it lies within the limit, or if it does not show the model to be worse at all.
+    """
     name = "not_worse_than_live"
     if isinstance(with_live, str):
         reason = f"not compared: {with_live}"
         return Gate(name=name, value=None, limit=limit, at_least=False, passed=True, reason=reason)
-    among = f"{with_live.queries} golden queries that the live model answered and was not trained on"
-    if with_live.queries < LEAST_COMPARED:
+    among = f"{with_live.answered} golden queries that the live model answered and was not trained on"
+    if with_live.answered < LEAST_COMPARED:
         return _not_worse(f"only {among}, at least {LEAST_COMPARED} are needed", limit)
-    gate = Gate.of(name, with_live.worse_by, limit, at_least=False, missing="no answer was usable")
-    return gate.model_copy(update={"reason": f"{gate.reason}, on the {among}"})
+    worse_by, low, high = with_live.worse_by, with_live.low, with_live.high
+    if with_live.queries < LEAST_COMPARED or worse_by is None or low is None or high is None:
+        reason = f"it answered only {with_live.queries} of the {among}, at least {LEAST_COMPARED} are needed"
+        return Gate(name=name, value=worse_by, limit=limit, at_least=False, passed=False, reason=reason)
+    passed = worse_by <= limit + _EQUAL and (high <= limit + _EQUAL or low <= _EQUAL)
+    reason = (
+        f"{_in_words(with_live)}, on {with_live.queries} of the {among}; "
+        f"{'' if passed else 'only '}{limit:.4g} worse is allowed"
+    )
+    return Gate(name=name, value=worse_by, limit=limit, at_least=False, passed=passed, reason=reason)
+
+
+def _in_words(comparison: Comparison) -> str:
+    worse_by, low, high = comparison.worse_by or 0.0, comparison.low or 0.0, comparison.high or 0.0
+    if comparison.verdict == "better":
+        return f"better by {-worse_by:.4g} (95 % interval {-high:.4g} to {-low:.4g})"
+    measured = f"worse by {worse_by:.4g}, 95 % interval {low:.4g} to {high:.4g}"
+    return measured if comparison.verdict == "worse" else f"no difference shown ({measured})"

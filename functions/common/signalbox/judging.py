@@ -5,15 +5,24 @@ judge", "Create a prompt for a custom metric" and "Review metrics for an automat
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
-from statistics import fmean
+from datetime import UTC, datetime, timedelta
+from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
+from signalbox import uncertainty
 from signalbox.scoring import Prediction
 from signalbox.task import Judge, Task
 
 MAX_PROMPTS = 1_000
 MAX_PROMPT_BYTES = 4_096
+"""Of a job: quotas of model evaluation (AWS General Reference, "Amazon Bedrock endpoints and quotas")."""
+MAX_INSTRUCTIONS = 5_000
+MAX_DEFINITION, MAX_DEFINITION_WORDS = 100, 5
+_VARIABLES = {"prompt", "prediction", "ground_truth"}
 LEAST_GRADED = 0.8
 """The least share of the answers handed over that must have a grade for their mean to say anything."""
 
@@ -43,6 +52,8 @@ Query: {{prompt}}
 Reference answer: {{ground_truth}}
 Answer to grade: {{prediction}}"""
 
+_RUBRICS = {"weights": _WEIGHTS_RUBRIC, "labels": _LABELS_RUBRIC}
+
 _LOWEST, _HIGHEST = 1, 5
 _SCALE = {
     5: "Matches the reference",
@@ -54,8 +65,16 @@ _SCALE = {
 
 
 def job_name(run_id: str) -> str:
-    """Name a run's evaluation job; lower case only, which a run id is."""
-    return f"{run_id}-judge"
+    """Name a run's evaluation job.
+
+    Raises
+    ------
+    ValueError
+        If Bedrock would not take the name (CreateEvaluationJob, `jobName`: at most 63, lower case).
+    """
+    name = f"{run_id}-judge"
+    _require(re.fullmatch(r"[a-z0-9](-*[a-z0-9]){0,62}", name), f"{name} cannot name an evaluation job")
+    return name
 
 
 def dataset(predictions: Sequence[Prediction], task: Task, run_id: str) -> bytes:
@@ -79,17 +98,24 @@ def dataset(predictions: Sequence[Prediction], task: Task, run_id: str) -> bytes
 def configuration(task: Task, judge: Judge, run_id: str, dataset_uri: str) -> dict[str, Any]:
     """Return evaluationConfig and inferenceConfig of CreateEvaluationJob for answers that are there already.
 
-    `taskType` is General, which a judge's job needs although it is not in the API model's list.
+    `taskType` is General, which a judge's job needs although it is not in the API model's list (user guide, "Create
+    a model evaluation job using custom metrics").
+
+    Raises
+    ------
+    ValueError
+        If the metric breaks a limit that Bedrock documents.
     """
     evaluator = {"bedrockEvaluatorModels": [{"modelIdentifier": judge.model}]}
     metric = {
         "name": judge.rubric,
-        "instructions": _LABELS_RUBRIC if task.output_kind == "labels" else _WEIGHTS_RUBRIC,
+        "instructions": _RUBRICS[task.output_kind],
         "ratingScale": [
             {"definition": definition, "value": {"floatValue": float(_STEP * grade)}}
             for grade, definition in _SCALE.items()
         ],
     }
+    _check(metric)
     return {
         "evaluationConfig": {
             "automated": {
@@ -125,9 +151,10 @@ def scores(outputs: Iterable[bytes], judge: Judge, handed_over: int) -> dict[str
     Returns
     -------
     dict
-        mean (1 to 5; None, and `error` says why, if less than LEAST_GRADED of the answers have a grade), graded,
-        null (results that are no grade), handed_over, model, and scale: "raw" as declared, or "normalised" if the
-        job reported 0 to 1, which the documentation leaves open.
+        mean (1 to 5; None, and `error` says why, if less than LEAST_GRADED of the answers have a grade), spread (the
+        standard deviation of the grades; None with fewer than two), interval (of the mean, if it has one), graded,
+        null (results that are no grade), handed_over, model, and scale: "raw" as declared, or "normalised" if the job
+        reported 0 to 1, which the documentation leaves open (None without any grade).
     """
     results: list[float | None] = []
     for line in (line for output in outputs for line in output.splitlines() if line.strip()):
@@ -139,15 +166,57 @@ def scores(outputs: Iterable[bytes], judge: Judge, handed_over: int) -> dict[str
     grades = [grade for grade in grades if _LOWEST <= grade <= _HIGHEST]
     said: dict[str, Any] = {
         "mean": fmean(grades) if grades else None,
+        "spread": stdev(grades) if len(grades) > 1 else None,
         "graded": len(grades),
         "null": len(results) - len(grades),
         "handed_over": handed_over,
-        "scale": "normalised" if normalised else "raw",
+        "scale": ("normalised" if normalised else "raw") if given else None,
         "model": judge.model,
     }
     if not grades or len(grades) < LEAST_GRADED * handed_over:
         error = (
             f"the judge graded {len(grades):,} of {handed_over:,} answers; {LEAST_GRADED:.0%} are required"
         )
-        said |= {"mean": None, "error": error}
-    return said
+        return said | {"mean": None, "error": error}
+    interval = uncertainty.of_mean(np.array(grades))
+    return said | ({"interval": interval} if interval else {})
+
+
+def is_late(judge: Judge, since: datetime) -> bool:
+    """Tell whether the judge has been waited for since then for longer than the task allows."""
+    return datetime.now(UTC) - since > timedelta(hours=judge.patience_hours)
+
+
+def not_judged(judge: Judge, reason: str) -> dict[str, Any]:
+    """Return what stands in the place of scores where there can be none."""
+    return scores([], judge, handed_over=0) | {"error": reason}
+
+
+def with_scores(measured: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """Return a candidate's measures with what `scores` or `not_judged` returned, its interval among the others."""
+    judged = {name: value for name, value in said.items() if name != "interval"}
+    intervals = {"judge": said["interval"]} if "interval" in said else {}
+    return measured | {"judge": judged, "intervals": measured["intervals"] | intervals}
+
+
+def _check(metric: dict[str, Any]) -> None:
+    """Require that a custom metric keeps the limits of the user guide, "Create a prompt for a custom metric"."""
+    instructions = metric["instructions"]
+    _require(
+        len(instructions) <= MAX_INSTRUCTIONS, f"more than {MAX_INSTRUCTIONS:,} characters of instructions"
+    )
+    variables = list(re.finditer(r"\{\{(\w+)\}\}", instructions))
+    _require({each[1] for each in variables} == _VARIABLES, f"instructions must use {sorted(_VARIABLES)}")
+    tail = instructions[variables[0].start() :].splitlines()
+    _require(all("{{" in line for line in tail), "variables must come last in the instructions")
+    for entry in metric["ratingScale"]:
+        definition = entry["definition"]
+        _require(
+            len(definition) <= MAX_DEFINITION and len(definition.split()) <= MAX_DEFINITION_WORDS,
+            f"a definition has at most {MAX_DEFINITION_WORDS} words and {MAX_DEFINITION} characters: {definition}",
+        )
+
+
+def _require(kept: object, problem: str) -> None:
+    if not kept:
+        raise ValueError(f"judge: {problem}")
