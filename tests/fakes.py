@@ -148,7 +148,7 @@ class FakeS3:
         self.content_types: dict[str, str] = {}
         self.fail_next: Exception | None = None
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:  # noqa: N803
+    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str, **_: str) -> None:  # noqa: N803
         self.objects[Key], self.content_types[Key] = Body, ContentType
         self.versions.append((Key, datetime.now(UTC)))
 
@@ -160,7 +160,8 @@ class FakeS3:
             raise client_error("NoSuchVersion" if VersionId else "NoSuchKey", status=404)
         body = io.BytesIO(self.objects[Key])
         chunks = lambda size: iter(lambda: body.read(size), b"")  # noqa: E731
-        return {"Body": SimpleNamespace(read=body.read, iter_chunks=chunks)}
+        lines = lambda size: (line.rstrip(b"\n") for line in body)  # noqa: E731
+        return {"Body": SimpleNamespace(read=body.read, iter_chunks=chunks, iter_lines=lines)}
 
     def head_object(self, Bucket: str, Key: str) -> Item:  # noqa: N803
         try:
@@ -172,10 +173,18 @@ class FakeS3:
         return {}
 
     def get_paginator(self, operation: str) -> Any:
-        return SimpleNamespace(paginate=lambda Bucket, Prefix: self._pages(operation, Prefix))  # noqa: N803
+        def paginate(Bucket: str, Prefix: str, Delimiter: str = "") -> Iterator[Item]:  # noqa: N803
+            return self._pages(operation, Prefix, Delimiter)
 
-    def _pages(self, operation: str, prefix: str) -> Iterator[Item]:
-        if operation == "list_objects_v2":
+        return SimpleNamespace(paginate=paginate)
+
+    def _pages(self, operation: str, prefix: str, delimiter: str) -> Iterator[Item]:
+        if delimiter:
+            below = (key.removeprefix(prefix) for key in self.objects if key.startswith(prefix))
+            folders = sorted({key.split(delimiter)[0] for key in below if delimiter in key})
+            found = [{"Prefix": f"{prefix}{folder}{delimiter}"} for folder in folders]
+            name = "CommonPrefixes"
+        elif operation == "list_objects_v2":
             found = [{"Key": key} for key in self.objects if key.startswith(prefix)]
             name = "Contents"
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from signalbox.run import DatasetObject
+from signalbox.run import NO_TASK, DatasetObject
 
 TASK = "task.json"
 TRAIN = "train.jsonl"
@@ -22,6 +22,8 @@ JUDGE_SCORES = "judge/scores.json"
 COMPARISON = "comparison.json"
 METRICS = "metrics.json"
 REPORT = "report.html"
+CONSOLE = "runs/index.html"
+"""The one object under runs/ that is of all runs."""
 
 _CHUNK_BYTES = 1 << 20
 _CONTENT_TYPES = {
@@ -49,6 +51,7 @@ class RunStore:
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3 = s3
         self._bucket = bucket
+        self._console = ""
 
     def uri(self, run_id: str, name: str) -> str:
         """Return the s3:// address of one of a run's objects, or of a prefix that ends in a slash."""
@@ -65,6 +68,16 @@ class RunStore:
     def get(self, run_id: str, name: str) -> bytes | None:
         """Return one of a run's objects, or None if the run has none of this name."""
         return self._read(_key(run_id, name))
+
+    def lines(self, run_id: str, name: str) -> Iterator[bytes]:
+        """Return the lines of one of a run's objects as they come, so that it may be large; none if it is missing."""
+        try:
+            body = self._s3.get_object(Bucket=self._bucket, Key=_key(run_id, name))["Body"]
+        except ClientError as error:
+            if _missing(error):
+                return
+            raise
+        yield from body.iter_lines(_CHUNK_BYTES)
 
     def has(self, run_id: str, name: str) -> bool:
         """Tell whether a run has an object of this name."""
@@ -84,6 +97,23 @@ class RunStore:
         """Return the golden set that was uploaded with a task, or None."""
         return self._read(f"tasks/{task}/{GOLDEN}")
 
+    def tasks(self) -> list[str]:
+        """Return the names of all tasks that were uploaded or had a dataset dropped for them, in order."""
+        return sorted({*self._folders("tasks/"), *self._folders("datasets/")})
+
+    def put_console(self, page: str) -> None:
+        """Write the console, unless it is what this store has written last."""
+        if page == self._console:
+            return
+        self._s3.put_object(
+            Bucket=self._bucket,
+            Key=CONSOLE,
+            Body=page.encode(),
+            ContentType=_CONTENT_TYPES["html"],
+            CacheControl="no-cache",
+        )
+        self._console = page
+
     def dataset(self, dataset: DatasetObject) -> Iterator[bytes] | None:
         """Return the very object version that was dropped, in pieces; None if it is gone."""
         version = {"VersionId": dataset.version_id} if dataset.version_id else {}
@@ -97,12 +127,16 @@ class RunStore:
 
     def judge_outputs(self, run_id: str) -> list[bytes]:
         """Return what the judge's evaluation job has written, by its ending, since its folders are not documented."""
+        return self.found(run_id, JUDGE, "_output.jsonl")
+
+    def found(self, run_id: str, under: str, ending: str) -> list[bytes]:
+        """Return those of a run's objects below a prefix whose names end so, in the order of their names."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=_key(run_id, JUDGE)
+            Bucket=self._bucket, Prefix=_key(run_id, under)
         )
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        outputs = [self._read(key) for key in sorted(keys) if key.endswith("_output.jsonl")]
-        return [output for output in outputs if output is not None]
+        objects = [self._read(key) for key in sorted(keys) if key.endswith(ending)]
+        return [content for content in objects if content is not None]
 
     def dropped_between(self, earliest: datetime, latest: datetime) -> Iterator[DatasetObject]:
         """Return every object version dropped under datasets/ between two moments.
@@ -125,6 +159,19 @@ class RunStore:
                         etag=version["ETag"].strip('"'),
                         size=version["Size"],
                     )
+
+    def _folders(self, prefix: str) -> Iterator[str]:
+        """Return the names below a prefix under which something lies, if they can be a task's."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            for folder in page.get("CommonPrefixes", []):
+                task = DatasetObject(
+                    bucket=self._bucket, key=f"datasets/{folder['Prefix'].split('/')[1]}/"
+                ).task
+                if task != NO_TASK:
+                    yield task
 
     def _read(self, key: str) -> bytes | None:
         try:

@@ -92,3 +92,24 @@ def test_uploads_to_a_bucket_without_versions_are_left_to_their_events(s3: FakeS
     s3.version_ids = lambda place: "null"
     at = s3.versions[0][1]
     assert list(store.dropped_between(at - timedelta(hours=1), at + timedelta(hours=1))) == []
+
+
+def test_the_tasks_are_those_that_were_uploaded_or_dropped_for(s3: FakeS3, store: RunStore) -> None:
+    keys = (
+        "tasks/b/task.yaml",
+        "tasks/b/golden.jsonl",
+        "tasks/a/task.yaml",
+        "datasets/c/d/e.jsonl",
+        "datasets/f.jsonl",
+    )
+    for key in (*keys, "datasets/No Task/d.jsonl", "runs/d-1/task.json"):
+        s3.objects[key] = b""
+    assert store.tasks() == ["a", "b", "c"]
+
+
+def test_the_console_is_written_when_it_changes(s3: FakeS3, store: RunStore) -> None:
+    for page in ("one", "one", "two"):
+        store.put_console(page)
+    assert [key for key, _ in s3.versions] == ["runs/index.html", "runs/index.html"]
+    assert s3.objects["runs/index.html"] == b"two"
+    assert s3.content_types["runs/index.html"] == "text/html; charset=utf-8"

@@ -1,0 +1,180 @@
+"""The console: one static page of all tasks, what is live, and every run with its course and verdict."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+
+from signalbox.live import Live
+from signalbox.measures import mattering
+from signalbox.observability import logger
+from signalbox.pipeline import Pipeline
+from signalbox.run import NO_TASK, Moment, Run, State
+from signalbox.wording import duration, harmless
+
+REFRESH_SECONDS = 5
+_RUNS = 20
+"""How many runs of a task are shown, the newest."""
+_RECENT = 5
+"""How many of them are not folded away."""
+_SECONDS = 10
+"""The longest that gathering the page may take; healing has its own share of the function's 60 seconds."""
+_COURSE = (
+    State.RECEIVED,
+    State.ACCEPTED,
+    State.TRAINING,
+    State.TRAINED,
+    State.DEPLOYING,
+    State.DEPLOYED,
+    State.EVALUATING,
+    State.EVALUATED,
+)
+"""The states that a run passes on its way to a verdict."""
+_UNDER_WAY = {
+    State.RECEIVED: "Validating the dataset",
+    State.ACCEPTED: "Training the embedded student, starting the customization job",
+    State.TRAINING: "The customization job runs at Bedrock",
+    State.TRAINED: "Giving the custom model a deployment",
+    State.DEPLOYING: "The deployment is being created at Bedrock",
+    State.DEPLOYED: "The candidates answer the golden set",
+    State.EVALUATING: "The judge's evaluation job runs at Bedrock",
+    State.EVALUATED: "Applying the gates",
+}
+
+
+def publish(pipeline: Pipeline) -> None:
+    """Write the console to the data bucket if it differs from what was last written.
+
+    Whatever goes wrong is logged and nothing else: the console must not keep `watch` from healing runs. Gives up
+    after ten seconds, and tries again the next time.
+    """
+    begun = time.monotonic()
+    try:
+        live: dict[str, Live] = {}
+        runs: dict[str, list[Run]] = {}
+        tasks = pipeline.store.tasks()
+        for task in (*tasks, NO_TASK):
+            if time.monotonic() - begun > _SECONDS:
+                logger.warning("console not written: too slow", extra={"reached": task})
+                return
+            runs[task] = pipeline.runs.of_task(task, _RUNS)
+            if pointer := pipeline.runs.live(task):
+                live[task] = pointer
+        pipeline.store.put_console(render(tasks, live, runs))
+    except Exception:
+        logger.exception("console not written")
+
+
+def render(tasks: Sequence[str], live: Mapping[str, Live], runs: Mapping[str, Sequence[Run]]) -> str:
+    """Write the console as HTML; whatever came from outside is escaped.
+
+    The same arguments give the same page, whenever it is written. It asks to be loaded again every five seconds
+    while a run is under way, and not otherwise.
+
+    Parameters
+    ----------
+    tasks : sequence of str
+        Names of the tasks, also of those without a run.
+    live, runs : mapping by task
+        What is live; the runs, the newest first.
+    """
+    named = [task for task in tasks if task != NO_TASK]
+    shown = [*named, *([NO_TASK] if runs.get(NO_TASK) else [])]
+    every = [run for task in shown for run in runs.get(task, ())]
+    page = _template().render(
+        tasks=sorted(shown, key=lambda task: _latest(runs.get(task, ())), reverse=True),
+        live=live,
+        runs=runs,
+        at_work=sum(not is_settled(run) for run in every),
+        last=max((run.history[-1].at for run in every if run.history), default=None),
+        refresh=REFRESH_SECONDS,
+        recent=_RECENT,
+        no_task=NO_TASK,
+    )
+    return page.lstrip()
+
+
+def is_settled(run: Run) -> bool:
+    """Tell whether nothing more will come of a run: its results are written before its last event is out."""
+    return run.state.ended and run.outbox is None
+
+
+def _latest(runs: Sequence[Run]) -> float:
+    return runs[0].created_at.timestamp() if runs else 0.0
+
+
+def _timeline(run: Run) -> list[tuple[Moment, timedelta | None]]:
+    """Return each entry of a run's history with how long its state lasted, None for the last."""
+    later = [moment.at for moment in run.history[1:]]
+    lasted = [end - moment.at for moment, end in zip(run.history, later, strict=False)]
+    return list(zip(run.history, [*lasted, None], strict=True)) if run.history else []
+
+
+def _taken(run: Run) -> timedelta:
+    return run.history[-1].at - run.created_at if run.history else timedelta()
+
+
+def _steps(run: Run) -> list[str]:
+    """Say of each state on the way to a verdict whether it is behind the run, or where the run is, or ahead of it."""
+    place = _COURSE.index(run.state)
+    return [
+        "behind" if step < place else "here" if step == place else "ahead" for step in range(len(_COURSE))
+    ]
+
+
+def _failed_gates(run: Run) -> list[dict[str, str]]:
+    return [gate for gate in run.summary.get("gates", ()) if not gate.get("passed")]
+
+
+def _numbers(numbers: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the numbers that matter, as title and value."""
+    return [(measure.title, measure.written(numbers[measure.name])) for measure in mattering(numbers)]
+
+
+def _lasted(lasted: timedelta) -> str:
+    seconds = max(0.0, lasted.total_seconds())
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _how(live: Live) -> str:
+    """Say how a model became live, as the end of a sentence."""
+    by = f" by {live.by}" if live.by else ""
+    how = {
+        "gates": ", promoted by its gates",
+        "person": f", promoted{by}",
+        "rollback": f", put back{by}",
+        "alarm": ", put back by an alarm",
+    }.get(live.how, "")
+    return f"{how}: {live.reason}" if live.reason else how
+
+
+@cache
+def _template() -> Template:
+    read = files("signalbox").joinpath
+    environment = Environment(
+        loader=FunctionLoader(lambda name: read(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=harmless,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"lasted": _lasted, "moment": _moment}
+    environment.globals |= {
+        "failed_gates": _failed_gates,
+        "how": _how,
+        "is_settled": is_settled,
+        "numbers": _numbers,
+        "steps": _steps,
+        "taken": _taken,
+        "timeline": _timeline,
+        "under_way": _UNDER_WAY,
+    }
+    return environment.get_template("console.html.jinja")
