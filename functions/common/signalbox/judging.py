@@ -20,6 +20,7 @@ from signalbox.task import Judge, Task
 MAX_PROMPTS = 1_000
 MAX_PROMPT_BYTES = 4_096
 """Of a job: quotas of model evaluation (AWS General Reference, "Amazon Bedrock endpoints and quotas")."""
+MAX_NAME = 63
 MAX_INSTRUCTIONS = 5_000
 MAX_DEFINITION, MAX_DEFINITION_WORDS = 100, 5
 _VARIABLES = {"prompt", "prediction", "ground_truth"}
@@ -73,7 +74,8 @@ def job_name(run_id: str) -> str:
         If Bedrock would not take the name (CreateEvaluationJob, `jobName`: at most 63, lower case).
     """
     name = f"{run_id}-judge"
-    _require(re.fullmatch(r"[a-z0-9](-*[a-z0-9]){0,62}", name), f"{name} cannot name an evaluation job")
+    fits = len(name) <= MAX_NAME and re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", name)
+    _require(fits, f"{name} cannot name an evaluation job")
     return name
 
 

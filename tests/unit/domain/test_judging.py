@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from signalbox import judging
 from signalbox.judging import MAX_PROMPTS, configuration, dataset, job_name, scores
 from signalbox.scoring import Prediction
 from tests.builders import labels_spec, spec, task, truth
@@ -86,7 +87,12 @@ def test_the_job_has_a_name_that_bedrock_takes() -> None:
     ],
 )
 def test_what_the_judge_says_is_read(outputs: list, mean: float, graded: int, null: int, scale: str) -> None:
-    assert scores(outputs, TASK.judge, graded + null) == {
+    said = scores(outputs, TASK.judge, graded + null)
+    spread = said.pop("spread")
+    assert spread is None or 0 <= spread <= 2.0000001 * 2**0.5
+    low, high = said.pop("interval", (mean, mean))
+    assert low <= mean <= high
+    assert said == {
         "mean": mean,
         "graded": graded,
         "null": null,
@@ -113,3 +119,53 @@ def test_too_few_grades_are_none(outputs: list, graded: int) -> None:
     said = scores(outputs, TASK.judge, 5)
     assert (said["mean"], said["graded"]) == (None, graded)
     assert said["error"] == f"the judge graded {graded} of 5 answers; 80% are required"
+
+
+def test_the_grades_are_shown_with_their_spread_and_an_interval() -> None:
+    said = scores([output(10, 8, 6, 6)], TASK.judge, 4)
+    assert (said["mean"], said["spread"]) == (3.75, pytest.approx(0.9574, abs=1e-4))  # of 5, 4, 3 and 3
+    low, high = said["interval"]
+    assert 3 <= low < 3.75 < high <= 5
+    assert "interval" not in scores([output(10)], TASK.judge, 1)
+
+
+def test_normalised_grades_are_not_rounded() -> None:
+    assert scores([output(0.9, 0.33)], TASK.judge, 2)["mean"] == pytest.approx(1 + 4 * 0.615)
+
+
+def test_scores_join_the_other_measures_of_their_candidate() -> None:
+    measured = {"model": "m", "intervals": {"mae": (0.1, 0.2)}}
+    said = scores([output(10, 8)], TASK.judge, 2)
+    joined = judging.with_scores(measured, said)
+    assert joined["judge"]["mean"] == 4.5
+    assert "interval" not in joined["judge"]
+    assert joined["intervals"] == {"mae": (0.1, 0.2), "judge": said["interval"]}
+    nothing = judging.with_scores(measured, judging.not_judged(TASK.judge, "no capacity"))
+    assert (nothing["judge"]["mean"], nothing["judge"]["error"]) == (None, "no capacity")
+    assert nothing["intervals"] == measured["intervals"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"_RUBRICS": {"weights": "x" * 5_000 + "{{prompt}}{{ground_truth}}{{prediction}}"}}, "5,000 characters"),
+        ({"_RUBRICS": {"weights": "{{prompt}} {{ground_truth}}"}}, "must use"),
+        ({"_RUBRICS": {"weights": "{{prompt}} {{ground_truth}} {{prediction}} {{context}}"}}, "must use"),
+        ({"_RUBRICS": {"weights": "{{prompt}} {{ground_truth}} {{prediction}}\nGrade it."}}, "must come last"),
+        ({"_SCALE": {5: "one two three four five six"}}, "at most 5 words"),
+        ({"_SCALE": {5: "x" * 101}}, "at most 5 words and 100 characters"),
+    ],
+)  # fmt: skip
+def test_a_rubric_beyond_a_documented_limit_is_refused(
+    monkeypatch: pytest.MonkeyPatch, change: dict, problem: str
+) -> None:
+    ((name, value),) = change.items()
+    monkeypatch.setattr(judging, name, value)
+    with pytest.raises(ValueError, match=problem):
+        configuration(TASK, TASK.judge, RUN, "s3://bucket/judge/dataset.jsonl")
+
+
+@pytest.mark.parametrize("run_id", ["Clip-search-0123456789ab", "clip_search", "-clip", "a" * 58])
+def test_a_name_that_bedrock_would_not_take_is_refused(run_id: str) -> None:
+    with pytest.raises(ValueError, match="cannot name an evaluation job"):
+        job_name(run_id)
