@@ -165,3 +165,102 @@ def test_a_candidate_that_never_answered_has_no_latency() -> None:
         "queries": 0,
         "concurrency": 1,
     }
+
+
+def test_errors_are_shown_by_signal() -> None:
+    measured = score(predictions(weights_text(0.7, 0.2, 0.1), weights_text(0.8, 0.1, 0.1), "no"), WEIGHTS)
+    assert measured["per_signal"] == {
+        "picture": pytest.approx(0.05),
+        "sound": pytest.approx(0.05),
+        "words": pytest.approx(0, abs=1e-9),
+    }
+    assert score(predictions("no"), WEIGHTS)["per_signal"] == {"picture": None, "sound": None, "words": None}
+
+
+def test_labels_are_shown_as_a_confusion_matrix_and_a_table() -> None:
+    pairs = [
+        ("watch", "watch"),
+        ("watch", "watch"),
+        ("watch", "read"),
+        ("read", "read"),
+        ("read", "no label"),
+    ]
+    said = [Prediction(query="q", reference=wanted, text=given) for wanted, given in pairs]
+    measured = score([*said, Prediction(query="q", reference="read", error="x")], LABELS)
+    assert measured["confusion"] == {"watch": {"watch": 2, "read": 1}, "read": {"read": 1, "": 2}}
+    assert measured["per_label"] == {
+        "read": {"precision": 1 / 2, "recall": 1 / 3, "f1": 2 / 5, "support": 3},
+        "watch": {"precision": 1, "recall": 2 / 3, "f1": 4 / 5, "support": 3},
+    }
+
+
+def test_a_label_that_was_only_answered_has_no_recall_and_does_not_count_in_macro_f1() -> None:
+    measured = score([Prediction(query="q", reference="read", text="listen")] * 2, LABELS)
+    assert measured["per_label"] == {
+        "listen": {"precision": 0, "recall": None, "f1": 0, "support": 0},
+        "read": {"precision": None, "recall": 0, "f1": 0, "support": 2},
+    }
+    right = [Prediction(query="q", reference="watch", text="watch")]
+    assert score([*right, Prediction(query="q", reference="read", text="listen")], LABELS)["macro_f1"] == 0.5
+
+
+def test_every_headline_number_has_an_interval_around_it() -> None:
+    said = predictions(
+        *[weights_text(0.8, 0.1, 0.1), weights_text(0.7, 0.2, 0.1), weights_text(0.2, 0.7, 0.1)] * 9
+    )
+    measured = score(said, WEIGHTS)
+    assert set(measured["intervals"]) == {
+        "valid_share", "mae", "within_005", "within_010", "dominant_share", "rubric",
+    }  # fmt: skip
+    for name, (low, high) in measured["intervals"].items():
+        assert low < measured[name] < high or name == "valid_share"
+    assert measured["intervals"]["valid_share"] == (pytest.approx(0.025 ** (1 / 27)), 1)
+    timed = [each.model_copy(update={"alone": True, "latency_ms": ms}) for ms, each in enumerate(said, 1)]
+    latency = {name for name in score(timed, WEIGHTS)["intervals"] if name.startswith("latency")}
+    assert latency == {"latency_mean_ms", "latency_p50_ms", "latency_p95_ms"}
+    assert set(score([Prediction(query="q", reference="read", text="read")] * 2, LABELS)["intervals"]) == {
+        "valid_share", "accuracy", "macro_f1",
+    }  # fmt: skip
+
+
+def test_latency_is_of_the_queries_that_were_asked_alone_and_answered_at_once() -> None:
+    said = [
+        Prediction(query="q", reference="read", text="read", latency_ms=ms, alone=alone)
+        for ms, alone in [(10, True), (900, False), (0, True), (20, True)]
+    ]
+    latency = score(said, LABELS)["latency_ms"]
+    assert (latency["mean"], latency["p99"], latency["queries"]) == (15, 20, 2)
+
+
+@pytest.mark.parametrize(
+    ("own", "rival", "verdict"),
+    [
+        ((0.8, 0.1, 0.1), (0.6, 0.3, 0.1), "better"),
+        ((0.6, 0.3, 0.1), (0.8, 0.1, 0.1), "worse"),
+        ((0.7, 0.2, 0.1), (0.7, 0.2, 0.1), "no difference shown"),
+    ],
+)
+def test_a_difference_on_every_query_is_shown(own: tuple, rival: tuple, verdict: str) -> None:
+    mine, theirs = (predictions(*[weights_text(*values)] * 5) for values in (own, rival))
+    assert compare(mine, theirs, WEIGHTS).verdict == verdict
+
+
+def test_pairing_shows_a_small_difference_that_lies_within_each_ones_interval() -> None:
+    # Given queries that differ much in difficulty, and a rival that is a little better on each of them
+    steps = [0.01 * step for step in range(40)]
+    own = predictions(*[weights_text(0.8 - each - 0.01, 0.1 + each + 0.01, 0.1) for each in steps])
+    rival = predictions(*[weights_text(0.8 - each, 0.1 + each, 0.1) for each in steps])
+    compared = compare(own, rival, WEIGHTS)
+    low, high = score(own, WEIGHTS)["intervals"]["mae"]
+    # Then the intervals overlap, and yet the difference is shown
+    assert low < compared.rival < high
+    assert compared.verdict == "worse"
+    assert (compared.low, compared.high) == (pytest.approx(0.02 / 3), pytest.approx(0.02 / 3))
+
+
+def test_one_query_in_common_shows_no_difference() -> None:
+    compared = compare(
+        predictions(weights_text(0.8, 0.1, 0.1)), predictions(weights_text(0.1, 0.8, 0.1)), WEIGHTS
+    )
+    assert (compared.queries, compared.low, compared.high) == (1, None, None)
+    assert (compared.worse_by < 0, compared.verdict) == (True, "no difference shown")
