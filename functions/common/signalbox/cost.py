@@ -25,7 +25,7 @@ HANDLER_MS = 0.6
 `make bench` in bench/results.json; a test compares them."""
 
 CHARACTERS_PER_TOKEN = 4
-"""Of English and JSON; an estimate on the high side for English prose, which has more characters a token."""
+"""A rule of thumb for English prose; JSON with numbers in it has fewer."""
 EPOCHS = 2
 MOST_EPOCHS = 5
 """Bedrock does not say how often a distillation passes over its data. Its fine-tuning of Nova does so 2 times unless
