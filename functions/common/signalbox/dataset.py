@@ -1,13 +1,16 @@
 """A dataset as a whole: is it fit to train on, and which part of it is kept back as the golden set."""
 
-import hashlib
-import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from signalbox.answer import Answer, serialisable_weights
+from signalbox.dataset_quality import assess, warnings
+from signalbox.file_form import with_form
+from signalbox.golden_set import MIN_GOLDEN, by_query, majority, mean_weights, one_a_query, split_off
+from signalbox.personal_screen import Screen
 from signalbox.records import Problem, Record, read_records
 from signalbox.task import Labels, Task
 
@@ -16,8 +19,10 @@ MAX_RECORDS = 15_000
 """Bedrock's quotas for the prompts of a distillation job (general reference, Amazon Bedrock quotas)."""
 MAX_BYTES = 1_000_000_000
 """AWS's own dataset validation for distillation refuses files of 1 GB and more."""
-MIN_GOLDEN = 20
+MAX_HELD_BYTES = 96 * 1024 * 1024
+"""Memory for the texts of usable records: 6 KB for each of 15,000, so that a function of 256 MB can hold them."""
 LISTED_PROBLEMS = 1_000
+LISTED_KINDS = 20
 _SAME_WEIGHT = 0.01
 
 
@@ -44,6 +49,10 @@ class Dataset:
     prior : dict
         The answer to give when nothing is known of a query: mean weights, or the most frequent label and its share;
         over the labelled training records, or over the golden set when there are none.
+    quality : dict
+        Findings that reject nothing by themselves, by name; see docs/dataset-format.md.
+    warnings : list[str]
+        What of them a person should look at, in sentences that quote no query.
     """
 
     train: list[Record] = field(default_factory=list)
@@ -54,6 +63,8 @@ class Dataset:
     counts: dict[str, int] = field(default_factory=dict)
     balance: dict[str, float] = field(default_factory=dict)
     prior: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def findings(self) -> dict[str, Any]:
         """Return what goes into validation.json."""
@@ -65,6 +76,8 @@ class Dataset:
             "prior": self.prior,
             "golden_source": self.golden_source,
             "problems": [asdict(problem) for problem in self.problems],
+            "warnings": self.warnings,
+            **self.quality,
         }
 
 
@@ -88,8 +101,13 @@ def read_golden(chunks: Iterable[bytes], task: Task, source: str) -> list[Record
     GoldenError
         With each line that cannot be used.
     """
-    entries = list(read_records(chunks, task))
+    form, content = with_form(chunks)
+    if form:
+        raise GoldenError(source, [Problem(1, "", form)])
+    screen = Screen(task)
+    entries = [screen.passed(entry) for entry in read_records(content, task)]
     problems = [entry for entry in entries if isinstance(entry, Problem)]
+    problems += screen.problems()
     problems += [
         Problem(entry.line, "messages", "a golden record needs the assistant's answer")
         for entry in entries
@@ -97,7 +115,7 @@ def read_golden(chunks: Iterable[bytes], task: Task, source: str) -> list[Record
     ]
     if problems or not entries:
         raise GoldenError(source, problems or [Problem(1, "", "the file is empty")])
-    return _one_a_query(_by_query(entry for entry in entries if isinstance(entry, Record)).values())
+    return one_a_query(by_query(entry for entry in entries if isinstance(entry, Record)).values())
 
 
 def examine(
@@ -123,25 +141,13 @@ def examine(
         lines are invalid that no number of usable ones to come could outweigh them.
     """
     dataset = Dataset(golden_source=golden_source)
-    records: list[Record] = []
-    lines = invalid = 0
-    for entry in read_records(chunks, task):
-        lines += 1
-        if isinstance(entry, Problem):
-            invalid += 1
-            if len(dataset.problems) < LISTED_PROBLEMS:
-                dataset.problems.append(entry)
-            if invalid > _most_invalid(task):
-                break
-            continue
-        records.append(entry)
-        if len(records) > MAX_RECORDS:
-            break
-    groups = _by_query(records)
+    reading = _Reading(chunks, task)
+    records, groups = reading.records, by_query(reading.records)
     labelled = [record for record in records if record.answer is not None]
+    dataset.problems = reading.problems
     dataset.counts = {
-        "lines": lines,
-        "invalid": invalid,
+        "lines": reading.lines,
+        "invalid": reading.invalid,
         "records": len(records),
         "labelled": len(labelled),
         "prompt_only": len(records) - len(labelled),
@@ -155,21 +161,90 @@ def examine(
         record.answer for record in dataset.golden if record.answer
     ]
     dataset.prior = _prior(known)
-    dataset.reasons = list(_reasons(dataset, task))
+    dataset.quality = reading.findings() | assess(records, dataset.golden, task, split_off=golden is None)
+    dataset.warnings = [*reading.warnings(), *warnings(dataset.quality)]
+    dataset.reasons = [*reading.reasons()] or list(_reasons(dataset, task))
     return dataset
+
+
+class _Reading:
+    """What is read of a file: up to the 15,001st usable record, or to where the rest can change nothing."""
+
+    def __init__(self, chunks: Iterable[bytes], task: Task) -> None:
+        self.records: list[Record] = []
+        self.problems: list[Problem] = []
+        self.lines = self.invalid = self._held = self._other_prompts = 0
+        self._kinds: Counter[tuple[str, str]] = Counter()
+        self._screen = Screen(task)
+        self._form, content = with_form(chunks)
+        if self._form:
+            self.problems.append(Problem(1, "", self._form))
+            return
+        most_invalid = _most_invalid(task)
+        for entry in map(self._screen.passed, read_records(content, task)):
+            self.lines += 1
+            if isinstance(entry, Problem):
+                self._note(entry)
+            else:
+                self.records.append(entry)
+                self._held += _size(entry)
+            if self.invalid > most_invalid or len(self.records) > MAX_RECORDS or self._held > MAX_HELD_BYTES:
+                break
+
+    def _note(self, problem: Problem) -> None:
+        self.invalid += 1
+        self._other_prompts += problem.field == "system[0].text"
+        if len(self._kinds) < LISTED_PROBLEMS or (problem.field, problem.reason) in self._kinds:
+            self._kinds[problem.field, problem.reason] += 1
+        if len(self.problems) < LISTED_PROBLEMS:
+            self.problems.append(problem)
+
+    def findings(self) -> dict[str, Any]:
+        """Return what was found line by line beside the problems themselves."""
+        kinds = [
+            {"field": field, "reason": reason, "lines": lines}
+            for (field, reason), lines in self._kinds.most_common(LISTED_KINDS)
+        ]
+        return {
+            "problem_kinds": kinds,
+            "prompt_drift": {
+                "lines": self._other_prompts,
+                "examples": [p.line for p in self.problems if p.field == "system[0].text"][:LISTED_KINDS],
+            },
+            "personal_data": self._screen.findings(),
+        }
+
+    def warnings(self) -> Iterable[str]:
+        if self._other_prompts:
+            yield (
+                f"{self._other_prompts:,} lines have another system text than the task's prompt: were they made for "
+                "another version of the task?"
+            )
+        if found := self._screen.summary():
+            yield found
+
+    def reasons(self) -> Iterable[str]:
+        if self._form:
+            yield self._form
+        if self._held > MAX_HELD_BYTES:
+            yield (
+                f"the first {len(self.records):,} usable records take {MAX_HELD_BYTES // 2**20} MB, the most that are "
+                "held; shorten the answers"
+            )
+        if found := self._screen.refusal():
+            yield found
+
+
+def _size(record: Record) -> int:
+    """Return the memory that a record's texts take; a text of 16 KB may take 64 KB for the sake of one character."""
+    texts = (record.query, record.key, record.answer_text, record.answer.reasoning if record.answer else None)
+    return sum(map(sys.getsizeof, texts))
 
 
 def _most_invalid(task: Task) -> float:
     """Return how many invalid lines the largest dataset may have: of x lines, x - 15,000 and their share of x."""
     share = task.dataset.max_invalid_share
     return share / (1 - share) * MAX_RECORDS
-
-
-def _by_query(records: Iterable[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.key, []).append(record)
-    return groups
 
 
 def _divide(
@@ -182,7 +257,7 @@ def _divide(
     """Fill `train` and `golden` so that no query stands on both sides."""
     if golden is None:
         dataset.golden_source = "split off this dataset"
-        dataset.golden = _split_off(groups, task)
+        dataset.golden = split_off(groups, task)
     else:
         dataset.golden = list(golden)
     held_out = {record.key for record in dataset.golden}
@@ -193,78 +268,6 @@ def _divide(
         "golden": len(dataset.golden),
         "train": len(dataset.train),
     }
-
-
-def _split_off(groups: dict[str, list[Record]], task: Task) -> list[Record]:
-    """Choose the golden queries: stratified by dominant signal or label, the same whatever the order of lines.
-
-    Within a stratum the queries are ranked by a hash, so that a dataset that grows keeps most of its golden
-    set and two runs stay comparable.
-    """
-    references = _one_a_query(groups.values())
-    wanted = min(task.dataset.max_golden, max(MIN_GOLDEN, round(task.dataset.golden_share * len(references))))
-    seats = _apportioned(Counter(_stratum(reference) for reference in references), wanted)
-    golden = []
-    for reference in sorted(references, key=lambda record: hashlib.sha256(record.key.encode()).digest()):
-        if seats[_stratum(reference)] > 0:
-            seats[_stratum(reference)] -= 1
-            golden.append(reference)
-    return golden
-
-
-def _stratum(record: Record) -> tuple[str, ...]:
-    return record.answer.dominant() if record.answer else ()
-
-
-def _apportioned(sizes: Counter[tuple[str, ...]], wanted: int) -> dict[tuple[str, ...], int]:
-    """Give each stratum its proportion of the wanted number to within one record (largest remainder)."""
-    total = sizes.total()
-    shares = {stratum: divmod(min(wanted, total) * size, total) for stratum, size in sizes.items()}
-    seats = {stratum: whole for stratum, (whole, _) in shares.items()}
-    missing = min(wanted, total) - sum(seats.values())
-    for stratum in sorted(shares, key=lambda stratum: (-shares[stratum][1], stratum))[:missing]:
-        seats[stratum] += 1
-    return seats
-
-
-def _one_a_query(groups: Iterable[Sequence[Record]]) -> list[Record]:
-    """Return one labelled record a query, the one nearest to the mean of the query's answers (or the majority).
-
-    The order of the records makes no difference.
-    """
-    return [
-        _representative(labelled)
-        for group in groups
-        if (labelled := [r for r in group if r.answer is not None])
-    ]
-
-
-def _representative(group: Sequence[Record]) -> Record:
-    answers = [record.answer for record in group if record.answer is not None]
-    if answers[0].weights is None:
-        common, _ = _majority(answers)
-        agreeing = [record for record in group if record.answer and record.answer.label == common]
-        return min(agreeing, key=lambda record: (record.answer_text or "", record.query))
-    mean = _mean_weights(answers)
-
-    def distance(record: Record) -> float:
-        assert record.answer is not None and record.answer.weights is not None
-        return math.fsum(abs(record.answer.weights[signal] - mean[signal]) for signal in mean)
-
-    return min(group, key=lambda record: (round(distance(record), 9), record.answer_text or "", record.query))
-
-
-def _majority(answers: Sequence[Answer]) -> tuple[str, int]:
-    """Return the most frequent label, of several the last by name, and how often it stands there."""
-    return max(
-        Counter(answer.label or "" for answer in answers).items(), key=lambda entry: (entry[1], entry[0])
-    )
-
-
-def _mean_weights(answers: Sequence[Answer]) -> dict[str, float]:
-    rows = [answer.weights for answer in answers if answer.weights is not None]
-    # fsum, since a sum of floats that depended on the order of the lines would break ties by it.
-    return {signal: math.fsum(row[signal] for row in rows) / len(rows) for signal in rows[0]}
 
 
 def _contradictory(group: Sequence[Record]) -> bool:
@@ -292,9 +295,9 @@ def _prior(answers: Sequence[Answer]) -> dict[str, Any]:
     if not answers:
         return {}
     if answers[0].weights is None:
-        label, count = _majority(answers)
+        label, count = majority(answers)
         return {"label": label, "confidence": round(count / len(answers), 4)}
-    mean = _mean_weights(answers)
+    mean = mean_weights(answers)
     return {"weights": serialisable_weights(mean)}
 
 

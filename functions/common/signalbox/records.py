@@ -19,8 +19,8 @@ MAX_LINE_BYTES = 16 * 1024
 MAX_TEXT = 300
 """The longest field or reason of a problem: five of them go into an event and a mail."""
 
-_USER_TEXT = "messages[0].content[0].text"
-_ASSISTANT_TEXT = "messages[1].content[0].text"
+QUERY_FIELD = "messages[0].content[0].text"
+ANSWER_FIELD = "messages[1].content[0].text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +195,11 @@ def _interpret(number: int, conversation: _Conversation, task: Task) -> Record |
         )
     query = user.content[0].text
     if not normalise(query):
-        return Problem(number, _USER_TEXT, "the query is empty")
+        return Problem(number, QUERY_FIELD, "the query is empty")
     if len(query) > MAX_QUERY_CHARACTERS:
         return Problem(
             number,
-            _USER_TEXT,
+            QUERY_FIELD,
             f"the query has {len(query):,} characters; the API takes at most {MAX_QUERY_CHARACTERS}",
         )
     if not reply:
@@ -212,7 +212,7 @@ def _interpret(number: int, conversation: _Conversation, task: Task) -> Record |
     try:
         answer = parse_answer(answer_text, task.output)
     except AnswerError as error:
-        return Problem(number, _ASSISTANT_TEXT + (f": {error.field}" if error.field else ""), error.reason)
+        return Problem(number, ANSWER_FIELD + (f": {error.field}" if error.field else ""), error.reason)
     return _writable(Record(number, query, normalise(query), answer, answer_text), task)
 
 

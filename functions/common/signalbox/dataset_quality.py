@@ -1,0 +1,278 @@
+"""What is odd about a dataset that can be used: findings and warnings, none of which rejects it.
+
+Queries are quoted as examples in validation.json alone, with personal data masked.
+"""
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, islice
+from typing import Any
+
+from signalbox.answer import Answer
+from signalbox.near_duplicates import SIMILARITY, Pair, groups, near_duplicates
+from signalbox.personal_data import mask
+from signalbox.records import Record, shortened
+from signalbox.scripts import script_of
+from signalbox.task import Labels, Task
+
+EXAMPLES = 20
+SAME_GRID = 0.95
+"""A step is the dataset's own if this share of its answers keep to it."""
+MOST_CONSTANT = 0.5
+LEAST_DIFFERENCE = 0.05
+"""Mean absolute difference of weights up to which two answers never contradict each other."""
+_COMPARED = 10
+"""Answers of one query that are compared with each other."""
+_GRIDS = (0.1, 0.05, 0.01)
+
+
+def assess(
+    records: Sequence[Record], golden: Sequence[Record], task: Task, split_off: bool
+) -> dict[str, Any]:
+    """Look at the usable records of a dataset.
+
+    Parameters
+    ----------
+    records : Sequence[Record]
+        All usable ones.
+    golden : Sequence[Record]
+        The golden set.
+    split_off : bool
+        Whether it was split off these records.
+
+    Returns
+    -------
+    dict
+        near_duplicates, near_leakage, teacher_noise, beyond_noise, grid (of weights), constant_answers and scripts;
+        docs/dataset-format.md says what is in each.
+    """
+    by_query: dict[str, list[Record]] = {}
+    for record in records:
+        by_query.setdefault(record.key, []).append(record)
+    near = _Near(by_query, golden)
+    noise = _noise(by_query.values())
+    answers = [record for record in records if record.answer is not None]
+    return {
+        "near_duplicates": near.duplicates(),
+        "near_leakage": near.leakage(split_off),
+        "teacher_noise": noise,
+        "beyond_noise": _beyond_noise(by_query, near.pairs_of_records(), noise),
+        **({} if isinstance(task.output, Labels) else {"grid": _grid(answers)}),
+        "constant_answers": _constant(answers, task),
+        "scripts": _scripts(by_query),
+    }
+
+
+def warnings(findings: Mapping[str, Any]) -> Iterator[str]:
+    """Put into sentences what a person should look at, without quoting any query."""
+    near, leakage, beyond = (findings[name] for name in ("near_duplicates", "near_leakage", "beyond_noise"))
+    if near["share"] > 0.1:
+        yield f"{near['share']:.0%} of the queries nearly repeat another one; they teach less than their number says"
+    if leakage["golden_queries"]:
+        yield (
+            f"{leakage['golden_queries']:,} golden queries nearly stand in the training data, too: what is measured "
+            "on them flatters the student"
+        )
+    if beyond["queries"]:
+        yield (
+            f"{beyond['queries']:,} queries have answers that differ by more than the teacher's noise; see the "
+            "examples, and label them again"
+        )
+    grid = findings.get("grid")
+    if grid and grid["off_grid"]:
+        yield f"{grid['off_grid']:,} answers leave the steps of {grid['step']:g} that the others keep to"
+    constant = findings["constant_answers"]
+    if constant["share"] > MOST_CONSTANT and constant["suspicious"]:
+        yield f"{constant['share']:.0%} of the answers are the same one; did the teacher look at the queries?"
+    if constant["reasoning_share"] > MOST_CONSTANT:
+        yield f"{constant['reasoning_share']:.0%} of the answers give the same reasoning"
+    if constant["unused"]:
+        yield f"labels or signals of the task that never lead: {', '.join(constant['unused'])}"
+    if len(findings["scripts"]["shares"]) > 1 and findings["scripts"]["rare"]:
+        yield "some scripts are rare: the student will hardly learn them; see scripts"
+
+
+class _Near:
+    """Near-duplicates among the queries of a dataset and its golden set."""
+
+    def __init__(self, by_query: Mapping[str, Sequence[Record]], golden: Sequence[Record]) -> None:
+        self._golden = {record.key: record for record in golden}
+        self._by_query = by_query
+        # The golden queries come first, so that each is compared with all that are nearly the same.
+        self._keys = [*self._golden, *(key for key in by_query if key not in self._golden)]
+        self._pairs = near_duplicates(self._keys, first=len(self._golden))
+
+    def duplicates(self) -> dict[str, Any]:
+        inside = [pair for pair in self._pairs if self._record(pair.one) and self._record(pair.other)]
+        joined = groups(inside)
+        queries = sum(map(len, joined))
+        return {
+            "similarity": SIMILARITY,
+            "queries": queries,
+            "share": _share(queries, len(self._by_query)),
+            "groups": len(joined),
+            "largest": len(joined[0]) if joined else 0,
+            "examples": [self._example(pair) for pair in inside[:EXAMPLES]],
+        }
+
+    def leakage(self, split_off: bool) -> dict[str, Any]:
+        """Find golden queries that are nearly the same as one that is trained on."""
+        number = len(self._golden)
+        across = [pair for pair in self._pairs if (pair.one < number) != (pair.other < number)]
+        return {
+            "split_off": split_off,
+            "golden_queries": len({min(pair.one, pair.other) for pair in across}),
+            "training_queries": len({max(pair.one, pair.other) for pair in across}),
+            "examples": [self._example(pair) for pair in across[:EXAMPLES]],
+        }
+
+    def pairs_of_records(self) -> Iterator[tuple[Record, Record]]:
+        for pair in self._pairs:
+            one, other = self._record(pair.one), self._record(pair.other)
+            if one and other:
+                yield one, other
+
+    def _record(self, place: int) -> Record | None:
+        found = self._by_query.get(self._keys[place])
+        return next((record for record in found if record.answer), found[0]) if found else None
+
+    def _example(self, pair: Pair) -> dict[str, Any]:
+        places = sorted((pair.one, pair.other))
+        records = [self._record(place) or self._golden[self._keys[place]] for place in places]
+        inside = [self._keys[place] in self._by_query for place in places]
+        return {
+            # A line of the golden set's own file is none of the dataset's.
+            "lines": [record.line if here else None for record, here in zip(records, inside, strict=True)],
+            "queries": [quoted(record.query) for record in records],
+            "similarity": pair.similarity,
+        }
+
+
+def quoted(query: str) -> str:
+    """Return a query as validation.json may quote it."""
+    return shortened(mask(query))
+
+
+def difference(one: Answer, other: Answer) -> float:
+    """Return the mean absolute difference of two answers' weights, or 0 for the same label and 1 for another."""
+    if one.weights is None or other.weights is None:
+        return float(one.label != other.label)
+    return statistics.fmean(abs(weight - other.weights[signal]) for signal, weight in one.weights.items())
+
+
+def _noise(queries: Iterable[Sequence[Record]]) -> dict[str, Any]:
+    """Measure how far the teacher's answers to one and the same query differ: no student can come closer."""
+    repeated, differences = 0, []
+    for group in queries:
+        answers = [record.answer for record in group if record.answer][:_COMPARED]
+        if len(answers) > 1:
+            repeated += 1
+            # One figure a query, so that one that stands ten times does not count for 45.
+            differences.append(statistics.fmean(difference(*pair) for pair in combinations(answers, 2)))
+    if not differences:
+        return {"repeated_queries": 0, "mean_difference": None, "p95_difference": None}
+    ranked = sorted(differences)
+    return {
+        "repeated_queries": repeated,
+        "mean_difference": round(statistics.fmean(ranked), 4),
+        "p95_difference": round(ranked[min(len(ranked) - 1, int(0.95 * len(ranked)))], 4),
+    }
+
+
+def _beyond_noise(
+    by_query: Mapping[str, Sequence[Record]], near: Iterable[tuple[Record, Record]], noise: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Find answers to one query, or to two nearly alike, that differ by more than the teacher does as a rule.
+
+    Of weights: by more than 0.05 and twice the mean difference. Of labels: any other label.
+    """
+    limit = max(LEAST_DIFFERENCE, 2 * (noise["mean_difference"] or 0))
+    found: dict[str, tuple[float, Record, Record]] = {}
+    pairs = (
+        pair
+        for group in by_query.values()
+        for pair in combinations(islice((record for record in group if record.answer), _COMPARED), 2)
+    )
+    for kind in (pairs, near):
+        for one, other in kind:
+            if one.answer and other.answer:
+                apart = difference(one.answer, other.answer)
+                if apart > (0 if one.answer.label else limit) and apart > found.get(one.key, (0.0,))[0]:
+                    found[one.key] = (apart, one, other)
+    worst = sorted(found.values(), key=lambda entry: (-entry[0], entry[1].line))
+    return {
+        "limit": round(limit, 4),
+        "queries": len(found),
+        "examples": [
+            {
+                "lines": sorted((one.line, other.line)),
+                "queries": [quoted(query) for query in dict.fromkeys((one.query, other.query))],
+                "difference": round(apart, 4),
+            }
+            for apart, one, other in worst[:EXAMPLES]
+        ],
+    }
+
+
+def _grid(answers: Sequence[Record]) -> dict[str, Any]:
+    """Find the steps in which weights are given, and the answers that leave them."""
+    for step in _GRIDS:
+        off = [record for record in answers if not _keeps_to(step, record)]
+        if answers and len(off) <= (1 - SAME_GRID) * len(answers):
+            return {"step": step, "off_grid": len(off), "lines": [record.line for record in off[:EXAMPLES]]}
+    return {"step": None, "off_grid": 0, "lines": []}
+
+
+def _keeps_to(step: float, record: Record) -> bool:
+    weights = record.answer.weights if record.answer else None
+    return all(abs(weight / step - round(weight / step)) < 1e-6 for weight in (weights or {}).values())
+
+
+def _constant(answers: Sequence[Record], task: Task) -> dict[str, Any]:
+    """Find the answer, and the reasoning, that stand most often, and what of the task never leads."""
+    said = Counter(_as_said(record.answer) for record in answers if record.answer)
+    reasons = Counter(
+        record.answer.reasoning for record in answers if record.answer and record.answer.reasoning
+    )
+    names = task.output.labels if isinstance(task.output, Labels) else task.output.signals
+    leading = {name for record in answers if record.answer for name in record.answer.dominant()}
+    common, count = said.most_common(1)[0] if said else ("", 0)
+    return {
+        "answer": shortened(common),
+        "share": _share(count, len(answers)),
+        # A label may well be that of most queries; the very same weights can hardly be.
+        "suspicious": not isinstance(task.output, Labels) or count == len(answers),
+        "reasoning_share": _share(reasons.most_common(1)[0][1], len(answers)) if reasons else 0.0,
+        "unused": [name for name in names if name not in leading][:EXAMPLES] if answers else [],
+        "lines": [
+            r.line
+            for r in islice((r for r in answers if r.answer and _as_said(r.answer) == common), EXAMPLES)
+        ],
+    }
+
+
+def _as_said(answer: Answer) -> str:
+    if answer.weights is None:
+        return answer.label or ""
+    return json.dumps({signal: round(weight, 4) for signal, weight in answer.weights.items()})
+
+
+def _scripts(by_query: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    lines: dict[str, list[int]] = {}
+    for group in by_query.values():
+        script = script_of(group[0].query)
+        counts[script] += 1
+        if len(lines.setdefault(script, [])) < EXAMPLES:
+            lines[script].append(group[0].line)
+    rare = [script for script, count in counts.items() if count < 0.02 * counts.total()]
+    return {
+        "shares": {script: _share(count, counts.total()) for script, count in counts.most_common(EXAMPLES)},
+        "rare": {script: lines[script] for script in rare[:EXAMPLES]},
+    }
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
