@@ -119,6 +119,7 @@ class Serve(_Section):
 
     `deadlines_ms` gives a tier less than what is left of the budget. With `unsure`, an embedded student that
     comes first hands unfamiliar queries on to the tiers after it, and answers them only if those fail.
+    For `rollback_hours` after a promotion an alarm of the router's takes it back.
     """
 
     order: tuple[Tier, ...] = ("bedrock", "embedded", "baseline", "prior")
@@ -126,6 +127,7 @@ class Serve(_Section):
     deadlines_ms: dict[Literal["bedrock", "baseline"], Annotated[int, Field(ge=10, le=5000)]] = {}
     unsure: Unsure | None = None
     cache_seconds: int = Field(default=300, ge=0, le=86_400)
+    rollback_hours: int = Field(default=24, ge=0, le=168)
 
     @field_validator("order")
     @classmethod
@@ -159,11 +161,18 @@ class Gates(_Section):
 
 
 class Dataset(_Section):
-    """What a dataset of this task may look like."""
+    """What a dataset of this task may look like.
+
+    `personal_data` says what becomes of e-mail addresses, phone numbers and the like in it: they are reported
+    (`warn`), replaced by their kind (`mask`), or the dataset is rejected. `budget_usd` is what a run may cost before
+    it starts a Bedrock job; a run above it is warned of.
+    """
 
     max_invalid_share: float = Field(default=0.02, ge=0, le=0.5)
     golden_share: float = Field(default=0.15, gt=0, le=0.5)
     max_golden: int = Field(default=200, ge=20, le=1000)
+    personal_data: Literal["warn", "mask", "reject"] = "warn"
+    budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class Task(_Section):
