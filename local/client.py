@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import stack
+from local.console import PREFIX
 from local.settings import CREDENTIALS, HOST, REGION
 from signalbox.run import RunTable
 
@@ -40,6 +41,11 @@ class App:
     def client(self, service: str) -> Any:
         """A boto3 client for one of the services behind the endpoint."""
         return _session().client(service, endpoint_url=self.endpoint, config=_CONFIG)
+
+    @property
+    def console(self) -> str:
+        """The address of the page that shows tasks and runs."""
+        return f"{self.api}{PREFIX}/"
 
     @cached_property
     def objects(self) -> Any:

@@ -11,7 +11,7 @@ LOCAL_CALLER = f"AWS4-HMAC-SHA256 Credential={ACCOUNT}/20260101/{REGION}/execute
 
 
 class Service(Protocol):
-    """An ASGI application that answers some paths of the AWS endpoint: the Bedrock stand-in."""
+    """An ASGI application that answers some paths of a door: the Bedrock stand-in, the console."""
 
     def handles(self, path: str) -> bool:
         """Whether a request for the path is its own."""
@@ -37,8 +37,8 @@ def aws_door(aws: Application, bedrock: Service, changed: Callable[[], None]) ->
     return door
 
 
-def api_door(aws: Application, api: str) -> Application:
-    """The HTTP API at `/`, as `sam local start-api` serves it.
+def api_door(aws: Application, api: str, console: Service) -> Application:
+    """The HTTP API at `/`, as `sam local start-api` serves it, and the console beside it.
 
     Like that, it asks for no credentials: a request without any is taken for the local account's. With
     credentials, it is passed on as it is.
@@ -47,6 +47,9 @@ def api_door(aws: Application, api: str) -> Application:
 
     async def door(scope: Mapping, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
+            return
+        if console.handles(scope["path"]):
+            await console(scope, receive, send)
             return
         headers = list(scope["headers"])
         if not any(name.lower() == b"authorization" for name, _ in headers):

@@ -30,6 +30,7 @@ from hypercorn.config import Config
 
 from local import emulator, stack
 from local.bedrock import BedrockStandIn
+from local.console import PREFIX, ConsolePages, page_reader
 from local.delivery import Courier
 from local.doors import api_door, aws_door
 from local.settings import (
@@ -74,8 +75,8 @@ def up(options: Options, announce: Callable[[dict], None]) -> None:
     Parameters
     ----------
     announce
-        Called once, when everything can be used, with: endpoint, api, bucket, topic, table, event_bus,
-        dead_letter_queue, state.
+        Called once, when everything can be used, with: endpoint, api, console, bucket, topic, table,
+        event_bus, dead_letter_queue, state.
 
     Raises
     ------
@@ -131,7 +132,8 @@ class _App:
             await self.save(checkpoints, everything=True)
             _record_deployment(self.state, self.package.digest)
             await asyncio.to_thread(bedrock.startup)
-            servers.append(_server(api_door(self.aws, api), doors[1], drained))
+            console = ConsolePages(page_reader(boto3.client("s3"), outputs["DataBucketName"]))
+            servers.append(_server(api_door(self.aws, api, console), doors[1], drained))
             loops = [
                 asyncio.create_task(self.checkpoint(checkpoints)),
                 *(asyncio.create_task(self.watch(function)) for function in watchers),
@@ -154,7 +156,8 @@ class _App:
 
     def boot(self) -> tuple[dict[str, str], list[str], str]:
         """Deploy the template where it differs from what is deployed; push the tasks that are missing."""
-        parameters = {"NudgeAfterSeconds": str(NUDGE_AFTER_SECONDS)}
+        # There is no CodeDeploy here, and one client has no traffic to be moved by and by.
+        parameters = {"NudgeAfterSeconds": str(NUDGE_AFTER_SECONDS), "RouteDeployment": "AllAtOnce"}
         self.package = stack.package(self.options.template, parameters)
         if _deployed_digest(self.state) == self.package.digest:
             outputs = stack.outputs(boto3.client("cloudformation"))
@@ -201,6 +204,7 @@ class _App:
         return {
             "endpoint": endpoint,
             "api": f"http://{HOST}:{self.options.api_port}",
+            "console": f"http://{HOST}:{self.options.api_port}{PREFIX}/",
             "bucket": outputs.get("DataBucketName"),
             "topic": outputs.get("TopicArn"),
             "table": outputs.get("RunTableName"),

@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     port, api_port = _usable(options.port, PORT, console), _usable(options.api_port, API_PORT, console)
     with app_up(port, api_port, options.state) as app:
         console.print(f"app is up at {app.endpoint} after {time.monotonic() - start:.1f} s; API at {app.api}")
+        console.print(f"console: {app.console}")
         dataset, run_id = upload(app, EXAMPLE, DEFAULT_TASK)
         console.print(f"dropped {EXAMPLE.relative_to(PROJECT)} as s3://{dataset.bucket}/{dataset.key}")
         ended = wait(app, run_id, console)

@@ -33,9 +33,10 @@ def run(options: argparse.Namespace) -> int:
     if options.run_id is None:
         runs = all_runs(app)
         if options.json:
-            print_json({"runs": [as_json(each) for each in runs]})
+            print_json({"runs": [as_json(each) for each in runs], "console": app.console})
         else:
             console.print(render.runs_table(runs) if runs else "no run yet: drop a dataset")
+            console.print(f"console: {app.console}")
         return 0
     found = app.runs.load(options.run_id)
     if found is None:
