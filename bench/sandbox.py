@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_MEGABYTES = 1769
 _NEXT = "/2018-06-01/runtime/invocation/next"
+_RESTORED = "/2018-06-01/runtime/restore/next"
 _PATIENCE_SECONDS = 60.0
 
 
@@ -142,6 +143,16 @@ class Sandbox:
         answer = self._until_it_asks()
         return Invocation(json.loads(answer.body), (answer.at - started) * 1000)
 
+    def restore(self) -> None:
+        """Let a function that was started for a snapshot go on, as Lambda does when it restores one.
+
+        Its environment says AWS_LAMBDA_INITIALIZATION_TYPE=snap-start, so it has asked for this when it was entered.
+        """
+        assert self._waiting is not None, "the function has not asked to be restored"
+        waiting, self._waiting = self._waiting, None
+        waiting.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self._until_it_asks()
+
     def _cpu_ms(self) -> float:
         """Return how long the threads of the process have been on a core (Linux, schedstat: nanoseconds)."""
         threads = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
@@ -181,7 +192,7 @@ class Sandbox:
                 length = int(value)
         body = reader.read(length)
         at = time.perf_counter()
-        if request[1].decode() == _NEXT:
+        if request[1].decode() in (_NEXT, _RESTORED):
             self._waiting = connection
             return None
         connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")

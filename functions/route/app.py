@@ -32,7 +32,7 @@ from signalbox.route_metrics import count_answers, count_fault
 from signalbox.run import ACTIVE_INDEX
 from signalbox.settings import setting
 from signalbox.store import RunStore
-from signalbox.task import NAME_LENGTH, NAME_PATTERN
+from signalbox.task import NAME_LENGTH, NAME_PATTERN, Tier
 
 BATCH = 100
 
@@ -62,14 +62,21 @@ class Questions(BaseModel):
     task: TaskName
 
 
+# For readers of the document; an answer is not refused for what it is.
+Share = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 1})]
+
+
 class Answered(BaseModel):
-    """Where an answer comes from, and why the tiers before it were passed over."""
+    """Where an answer comes from, and why the tiers before it were passed over.
+
+    `familiarity` is how much the query is like the training data, where there is an embedded student to tell.
+    """
 
     reasoning: str
-    familiarity: float | None
-    source: str
+    familiarity: Share | None
+    source: Tier
     cached: bool
-    passed_over: dict[str, str]
+    passed_over: dict[Tier, str]
     run_id: str
     model: str
     latency_ms: float
@@ -79,14 +86,14 @@ class Answered(BaseModel):
 class WeightsAnswered(Answered):
     """Weights by signal: in [0, 1], and they sum to exactly 1."""
 
-    weights: dict[str, float]
+    weights: dict[str, Share]
 
 
 class LabelAnswered(Answered):
     """One of the task's labels; a language model gives no confidence."""
 
     label: str
-    confidence: float | None
+    confidence: Share | None
 
 
 class BatchAnswered(BaseModel):
@@ -121,20 +128,32 @@ class Refusal(BaseModel):
     request_id: str
 
 
-def _responses(answer: Any) -> dict[int, Any]:
+class GatewayRefusal(BaseModel):
+    """What the gateway before the function says of a request that it answers itself."""
+
+    message: str
+
+
+def _responses(answer: Any, *, takes_body: bool = True) -> dict[int, Any]:
     """Return what the OpenAPI document says of an operation's answers."""
-    meanings = {
-        200: "The answer",
-        400: "A field of the request is at fault, or the body is no JSON",
-        404: "Nothing is live for a task of this name",
-        503: "What is live cannot be read at the moment",
+    meanings: dict[int, tuple[str, Any]] = {
+        200: ("The answer", answer),
+        400: ("A field of the request is at fault, or the body is no JSON", Refusal),
+        401: ("There is no valid token, where the API asks for one", GatewayRefusal),
+        403: ("There is no valid signature, or it does not allow this", GatewayRefusal),
+        404: ("Nothing is live for a task of this name", Refusal),
+        413: ("The body is larger than the gateway takes", GatewayRefusal),
+        429: ("Throttled", GatewayRefusal),
+        500: ("A fault of the service's own", GatewayRefusal),
+        503: (
+            "What is live cannot be read at the moment, or the service is overloaded",
+            Refusal | GatewayRefusal,
+        ),
     }
     return {
-        status: {
-            "description": meaning,
-            "content": {"application/json": {"model": answer if status == 200 else Refusal}},
-        }
-        for status, meaning in meanings.items()
+        status: {"description": meaning, "content": {"application/json": {"model": model}}}
+        for status, (meaning, model) in meanings.items()
+        if takes_body or status != 413
     }
 
 
@@ -160,7 +179,7 @@ def route_batch(questions: Questions) -> BatchAnswered:
     return BatchAnswered(answers=[_answered(routed, milliseconds) for routed in batch])
 
 
-@app.get("/tasks/<task>", responses=_responses(LiveTask))
+@app.get("/tasks/<task>", responses=_responses(LiveTask, takes_body=False))
 def task(task: Annotated[TaskName, Path()]) -> LiveTask:
     """Say what is live for a task."""
     live = router().live(task)
@@ -173,6 +192,12 @@ def task(task: Annotated[TaskName, Path()]) -> LiveTask:
         metrics=live.metrics,
         previous=live.previous,
     )
+
+
+@app.get("/openapi.json", include_in_schema=False)
+def openapi_document() -> dict[str, Any]:
+    """Say what the API takes and answers."""
+    return openapi()
 
 
 def _milliseconds_since(started: float) -> float:
@@ -207,9 +232,8 @@ def _fault(fault: dict[str, Any]) -> dict[str, str]:
 @app.not_found
 def not_found(error: NotFoundError) -> Response:
     """Answer 404: the API has no such route."""
-    return _refused(
-        404, [{"field": "path", "reason": "the API has POST /route, POST /route/batch, GET /tasks/{task}"}]
-    )
+    routes = "POST /route, POST /route/batch, GET /tasks/{task}, GET /openapi.json"
+    return _refused(404, [{"field": "path", "reason": f"the API has {routes}"}])
 
 
 @app.exception_handler([ClientError, BotoCoreError])
@@ -228,6 +252,7 @@ def _request_id() -> str:
     return app.current_event.request_context.request_id
 
 
+@cache
 def openapi() -> dict[str, Any]:
     """Return the API's OpenAPI document, without the 422 that Powertools adds and this API never answers."""
     document = json.loads(app.get_openapi_json_schema(title="Signalbox", version="1"))
@@ -236,6 +261,17 @@ def openapi() -> dict[str, Any]:
             del operation["responses"]["422"]
     for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         document["components"]["schemas"].pop(unused, None)
+    # Which of the two it is, the stack's parameters say.
+    document["components"]["securitySchemes"] = {
+        "iam": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "x-amazon-apigateway-authtype": "awsSigv4",
+        },
+        "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    }
+    document["security"] = [{"iam": []}, {"jwt": []}]
     return document
 
 
@@ -248,13 +284,29 @@ def router() -> Router:
         retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=2, max_pool_connections=32
     )
     patient = once.merge(Config(read_timeout=6))
-    return Router(
-        pointers=LivePointers(
-            session.create_client("dynamodb", config=once), setting("RUN_TABLE"), ACTIVE_INDEX
-        ),
-        store=RunStore(session.create_client("s3", config=once), setting("DATA_BUCKET")),
-        bedrock=Bedrock(None, session.create_client("bedrock-runtime", config=patient)),
+    dynamodb = session.create_client("dynamodb", config=once)
+    s3 = session.create_client("s3", config=once)
+    bedrock_runtime = session.create_client("bedrock-runtime", config=patient)
+    made = Router(
+        pointers=LivePointers(dynamodb, setting("RUN_TABLE"), ACTIVE_INDEX),
+        store=RunStore(s3, setting("DATA_BUCKET")),
+        bedrock=Bedrock(None, bedrock_runtime),
     )
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        _outlive_snapshots(made, [dynamodb, s3, bedrock_runtime])
+    return made
+
+
+def _outlive_snapshots(router: Router, clients: list[Any]) -> None:
+    """Let no connection into a snapshot, and read what is live as soon as one is restored, be it weeks later."""
+    from snapshot_restore_py import (  # only Lambda has it, and only then is it needed
+        register_after_restore,
+        register_before_snapshot,
+    )
+
+    for client in clients:
+        register_before_snapshot(client.close)
+    register_after_restore(router.wake_up)
 
 
 @logged

@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.builders import embedded_spec, http_request, labelled
-from tests.integration.cloud import Cloud, _app
+from tests.integration.cloud import Cloud
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "200"))
 OPERATIONS = ("POST /route", "POST /route/batch", "GET /tasks/{task}")
@@ -73,8 +73,7 @@ def account(student: bytes) -> Iterator[Cloud]:
 def test_whatever_is_sent_is_answered_as_documented(
     account: Cloud, operation: str, mode: GenerationMode
 ) -> None:
-    schema = schemathesis.openapi.from_dict(_app("route").openapi())
-    schema.app = served(account)
+    schema = schemathesis.openapi.from_wsgi("/openapi.json", served(account))
     method, path = operation.split()
 
     @settings(
@@ -92,12 +91,28 @@ def test_whatever_is_sent_is_answered_as_documented(
     answered_as_documented()
 
 
-def test_the_document_says_how_each_operation_is_refused() -> None:
-    paths = _app("route").openapi()["paths"]
+def test_the_document_says_how_each_operation_is_refused(account: Cloud) -> None:
+    status, document = account.request("GET", "/openapi.json")
+    assert status == 200
+    paths = document["paths"]
     operations = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert operations == set(OPERATIONS)
     for operation in (operation for methods in paths.values() for operation in methods.values()):
-        assert set(operation["responses"]) == {"200", "400", "404", "503"}
+        by_gateway = {"401", "403", "429", "500"} | ({"413"} if "requestBody" in operation else set())
+        assert set(operation["responses"]) == {"200", "400", "404", "503"} | by_gateway
         refusal = operation["responses"]["400"]["content"]["application/json"]["schema"]
         assert refusal == {"$ref": "#/components/schemas/Refusal"}
     assert json.dumps(paths).count("HTTPValidationError") == 0
+
+
+def test_the_document_describes_the_whole_of_an_answer(account: Cloud) -> None:
+    schemas = account.request("GET", "/openapi.json")[1]["components"]["schemas"]
+    answered = schemas["WeightsAnswered"]["properties"]
+    tiers = ["bedrock", "embedded", "baseline", "prior"]
+    assert answered["source"]["enum"] == tiers
+    assert answered["passed_over"]["propertyNames"] == {"enum": tiers}
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    assert share.items() <= answered["weights"]["additionalProperties"].items()
+    assert share.items() <= answered["familiarity"]["anyOf"][0].items()
+    _, answer = account.request("POST", "/route", {"query": "ships at sea", "task": TASK})
+    assert set(answer) == set(answered) == set(schemas["WeightsAnswered"]["required"])

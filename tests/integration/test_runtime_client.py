@@ -35,6 +35,33 @@ def test_the_student_is_loaded_at_init_and_answers_the_first_query(student: byte
     assert written[-1]["RoutedByEmbedded"] == [1]
 
 
+def test_a_function_from_an_old_snapshot_answers_with_what_is_live_when_it_is_restored(
+    student: bytes,
+) -> None:
+    # Given a snapshot
+    stub = AwsStub(task(embedded_spec()), student)
+    variables = {
+        "AWS_ENDPOINT_URL": stub.url,
+        "RUN_TABLE": "runs",
+        "DATA_BUCKET": "data",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
+    }
+    with (
+        stub.serving(),
+        tempfile.TemporaryFile() as log,
+        Sandbox(ROUTE, variables, log) as sandbox,
+    ):
+        # When another run has gone live before it is restored
+        old, new = b"clip-search-000000000000", b"clip-search-111111111111"
+        stub.found = {operation: found.replace(old, new) for operation, found in stub.found.items()}
+        sandbox.restore()
+        stub.found.clear()  # from here on the table answers nothing
+        # Then that run answers the first query
+        body = json.dumps({"query": QUERIES[0], "task": "clip-search"})
+        answer = json.loads(sandbox.invoke(http_request("POST", "/route", body)).answer["body"])
+    assert (answer["source"], answer["run_id"]) == ("embedded", new.decode())
+
+
 def test_a_function_that_cannot_be_loaded_is_an_error_of_the_bench() -> None:
     with tempfile.TemporaryFile() as log, pytest.raises(SandboxError):
         Sandbox(ROOT / "tasks", {}, log).__enter__()

@@ -140,6 +140,11 @@ def test_the_samples_of_the_api_are_answered(cloud: Cloud) -> None:
     cloud.upload_task(embedded_spec(name="video-search"))
     cloud.drop(labelled(), "datasets/video-search/queries.jsonl")
     cloud.settle()
-    for name, key in (("PostRoute", "weights"), ("PostRouteBatch", "answers"), ("GetTask", "metrics")):
+    for name, key in (
+        ("PostRoute", "weights"),
+        ("PostRouteBatch", "answers"),
+        ("GetTask", "metrics"),
+        ("GetOpenApi", "paths"),
+    ):
         answer = cloud.invoke("route", sample(f"route/{name}"))
         assert (answer["statusCode"], key in json.loads(answer["body"])) == (200, True)

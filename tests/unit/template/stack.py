@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -49,13 +50,20 @@ def source() -> dict[str, Any]:
     return yaml_parse((PROJECT / "template.yaml").read_text())
 
 
-def translate(template: dict[str, Any]) -> dict[str, Any]:
-    """Return what SAM makes of a template, as if its code had been uploaded. Opens no connection."""
+def translate(
+    template: dict[str, Any], parameters: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return what SAM makes of a template and its parameters, as if its code had been uploaded.
+
+    Opens no connection.
+    """
     for name, resource in template["Resources"].items():
         for uri in ("CodeUri", "ContentUri"):
             if uri in resource.get("Properties", {}):
                 resource["Properties"][uri] = f"s3://artifacts/{name}"
-    return Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION)).translate(template, {})
+    return Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION)).translate(
+        template, dict(parameters)
+    )
 
 
 @dataclass(frozen=True)
@@ -71,20 +79,25 @@ class Stack:
     """The stack that the template makes with some parameters.
 
     A Ref becomes the resource's logical id, but for the data bucket, whose name the sample events bear.
+
+    Attributes
+    ----------
+    template : dict
+        The template as translated, not resolved.
     """
 
     def __init__(self, **parameters: str) -> None:
-        self._template = _translated()
-        declared = self._template["Parameters"]
+        self.template = _translated(tuple(parameters.items()))
+        declared = self.template["Parameters"]
         self._values = {name: str(declared[name].get("Default", "")) for name in declared} | parameters
-        resources = self._template["Resources"]
+        resources = self.template["Resources"]
         self.resources: dict[str, Resource] = {
             name: Resource(name, resource["Type"], self._resolve(resource.get("Properties", {})))
             for name, resource in resources.items()
             if "Condition" not in resource or self._condition(resource["Condition"])
         }
         self.outputs: dict[str, Any] = {
-            name: self._resolve(output["Value"]) for name, output in self._template["Outputs"].items()
+            name: self._resolve(output["Value"]) for name, output in self.template["Outputs"].items()
         }
 
     def of_type(self, kind: str) -> list[Resource]:
@@ -96,7 +109,7 @@ class Stack:
 
     def arn(self, name: str) -> str:
         """Return the ARN of a resource."""
-        kind, scope = self._template["Resources"][name]["Type"], f"{REGION}:{ACCOUNT}"
+        kind, scope = self.template["Resources"][name]["Type"], f"{REGION}:{ACCOUNT}"
         form = _ARNS.get(kind) or _REFS_THAT_ARE_ARNS[kind]
         return form.format(scope=scope, ref=self._physical_name(name))
 
@@ -108,11 +121,20 @@ class Stack:
         for document in documents:
             yield from document["Statement"]
 
+    def broken_rules(self) -> list[str]:
+        """Return the rules of the template that the parameters break, for which CloudFormation refuses them."""
+        return [
+            name
+            for name, rule in self.template["Rules"].items()
+            if self._test(rule["RuleCondition"])
+            and not all(self._test(assertion["Assert"]) for assertion in rule["Assertions"])
+        ]
+
     def _physical_name(self, name: str) -> str:
         return DATA_BUCKET if name == "DataBucket" else name
 
     def _condition(self, name: str) -> bool:
-        return self._test(self._template["Conditions"][name])
+        return self._test(self.template["Conditions"][name])
 
     def _test(self, condition: Mapping[str, Any]) -> bool:
         ((function, arguments),) = condition.items()
@@ -133,6 +155,10 @@ class Stack:
         match value:
             case {"Ref": str(name)}:
                 return self._ref(name)
+            case {"Fn::Sub": [str(text), dict(values)]}:
+                for name, one in values.items():
+                    text = text.replace(f"${{{name}}}", self._resolve(one))
+                return self._resolve({"Fn::Sub": text})
             case {"Fn::GetAtt": [str(name), str(attribute)]}:
                 return self.arn(name) if attribute == "Arn" else f"{name}.{attribute}"
             case {"Fn::Sub": str(text)}:
@@ -154,7 +180,7 @@ class Stack:
             return _NOTHING
         if name in _PSEUDO or name in self._values:
             return _PSEUDO.get(name, self._values.get(name))
-        is_arn = self._template["Resources"][name]["Type"] in _REFS_THAT_ARE_ARNS
+        is_arn = self.template["Resources"][name]["Type"] in _REFS_THAT_ARE_ARNS
         return self.arn(name) if is_arn else self._physical_name(name)
 
     def _substitute(self, name: str) -> str:
@@ -163,8 +189,8 @@ class Stack:
 
 
 @cache
-def _translated() -> dict[str, Any]:
-    return translate(source())
+def _translated(parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    return translate(source(), dict(parameters))
 
 
 def as_list(value: Any) -> list[Any]:

@@ -108,7 +108,7 @@ def test_a_function_gets_the_environment_that_its_code_reads_and_no_more(stack: 
 
     assert set(variables) - read_by_libraries == read
     assert variables["POWERTOOLS_SERVICE_NAME"] == function
-    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Signalbox"
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Signalbox/signalbox"
 
 
 def test_the_layer_keeps_the_descriptions_of_the_services_that_the_code_calls() -> None:

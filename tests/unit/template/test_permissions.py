@@ -15,6 +15,7 @@ TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 CALLED_BY_EVENTS = OWN_LOG | TRACES | {"sqs:SendMessage"}
 STEP = CALLED_BY_EVENTS | {"events:PutEvents", "dynamodb:GetItem", "dynamodb:UpdateItem"}
 RUN_OBJECTS = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
+DEPLOYERS = ("RouteDeploymentRole",)
 SERVICE_ROLES = ("CustomizationRole", "EvaluationRole")
 KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 
@@ -52,6 +53,12 @@ ACTIONS = {
     "RouteRole": OWN_LOG
     | TRACES
     | {"dynamodb:GetItem", "dynamodb:Query", "s3:GetObject", "s3:ListBucket", "bedrock:InvokeModel"},
+    "RouteDeploymentRole": {
+        "lambda:GetAlias",
+        "lambda:UpdateAlias",
+        "lambda:GetProvisionedConcurrencyConfig",
+        "cloudwatch:DescribeAlarms",
+    },
     "CustomizationRole": RUN_OBJECTS | {"bedrock:InvokeModel"},
     "EvaluationRole": RUN_OBJECTS
     | {
@@ -113,7 +120,7 @@ def test_a_role_may_do_what_it_does_and_no_more(stack: Stack, role: str) -> None
 
 @pytest.mark.parametrize("role", ACTIONS)
 def test_a_key_of_ones_own_adds_its_use_and_no_more(stack_with_key: Stack, role: str) -> None:
-    added = KEY | OF_KEY.get(role, set())
+    added = KEY | OF_KEY.get(role, set()) if role not in DEPLOYERS else set()
 
     assert actions(stack_with_key, role) == ACTIONS[role] | added
     for statement in stack_with_key.statements(role):
@@ -193,7 +200,7 @@ def test_a_model_of_another_region_is_asked_only_through_a_profile_of_this_accou
                 assert statement["Condition"] == {"ArnLike": {"bedrock:InferenceProfileArn": profile}}
 
 
-@pytest.mark.parametrize("role", [role for role in ACTIONS if role not in SERVICE_ROLES])
+@pytest.mark.parametrize("role", [role for role in ACTIONS if role not in SERVICE_ROLES + DEPLOYERS])
 def test_only_lambda_takes_on_a_functions_role(stack: Stack, role: str) -> None:
     (statement,) = stack[role]["AssumeRolePolicyDocument"]["Statement"]
 
@@ -216,6 +223,18 @@ def test_only_bedrock_takes_on_a_service_role_and_only_for_jobs_of_this_account(
         "StringEquals": {"aws:SourceAccount": ACCOUNT},
         "ArnLike": {"aws:SourceArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:{jobs}/*"},
     }
+
+
+def test_only_codedeploy_takes_on_the_role_that_moves_queries_and_only_to_the_routes_versions(
+    stack: Stack,
+) -> None:
+    (statement,) = stack["RouteDeploymentRole"]["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement["Principal"] == {"Service": "codedeploy.amazonaws.com"}
+    function = stack.arn("RouteFunction")
+    named = {arn for one in stack.statements("RouteDeploymentRole") for arn in as_list(one["Resource"])}
+    alarms = {stack.arn("RouteVersionErrorAlarm"), stack.arn("RouteVersionFallbackAlarm")}
+    assert named == {function, f"{function}:live", f"{function}:*"} | alarms
 
 
 def test_each_function_has_a_role_of_its_own(stack: Stack) -> None:
