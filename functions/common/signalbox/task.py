@@ -155,8 +155,8 @@ class Gates(_Section):
     accuracy: Share | None = None
     macro_f1: Share | None = None
     judge: float | None = Field(default=None, ge=1, le=5)
-    latency_p95_ms: float | None = Field(default=None, gt=0)
-    cost_per_1000_queries: float | None = Field(default=None, ge=0)
+    latency_p95_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    cost_per_1000_queries: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     not_worse_than_live: Share | None = 0.01
 
 
