@@ -125,7 +125,9 @@ class Cloud:
         self._bus_queue, bus_queue_arn = self._queue_of("published")
         events = _client("events")
         events.create_event_bus(Name=BUS)
-        events.put_rule(Name="all", EventBusName=BUS, EventPattern=json.dumps({"source": ["signalbox"]}))
+        events.put_rule(
+            Name="all", EventBusName=BUS, EventPattern=json.dumps({"source": [{"prefix": "signalbox"}]})
+        )
         events.put_targets(Rule="all", EventBusName=BUS, Targets=[{"Id": "all", "Arn": bus_queue_arn}])
         self._mailbox, mailbox_arn = self._queue_of("mailbox")
         topic = _client("sns").create_topic(Name=TOPIC)["TopicArn"]
@@ -149,6 +151,7 @@ class Cloud:
         hooks.register("after-call.s3.PutObject", self._put)
         self.forget()
         _app("notify")._topic.cache_clear()
+        _app("promote")._figures.cache_clear()
         try:
             with clients, resources, sessions:
                 yield self
@@ -161,7 +164,7 @@ class Cloud:
         context["put"] = (
             params["Bucket"],
             params["Key"],
-            len(params["Body"]),
+            _length(params["Body"]),
         )  # later the body becomes a stream
 
     def _put(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -202,6 +205,20 @@ class Cloud:
         if not trains:
             self.store.put(run_id, STUDENT, self._student)
         return run_id
+
+    def ask(self, detail_type: str, **detail: str) -> str:
+        """Put a person's request on the bus, as `aws events put-events` does, and return its id."""
+        entry = {"EventBusName": BUS, "Source": "signalbox.operator", "DetailType": detail_type}
+        (put,) = _client("events").put_events(Entries=[entry | {"Detail": json.dumps(detail)}])["Entries"]
+        return put["EventId"]
+
+    def ring(self, alarm: str, after: timedelta = timedelta(seconds=1)) -> Event:
+        """Let CloudWatch announce that an alarm of the router's rings, a while after the latest pointer was set."""
+        event = json.loads((PROJECT / f"events/promote/{alarm}Rang.json").read_text())
+        since = max(live.since for task in self.runs.live_tasks() if (live := self.live(task)))
+        event["time"] = f"{since + after:%Y-%m-%dT%H:%M:%SZ}"
+        self.announce(event)
+        return event
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         """Send a request to the API and return status and body of the answer."""
@@ -285,7 +302,7 @@ class Cloud:
             return _app(function).handler(json.loads(json.dumps(event)), Context(function))
 
     def _targets(self, event: Event) -> Iterator[str]:
-        bus = BUS if event["source"] == "signalbox" else None
+        bus = BUS if event["source"].startswith("signalbox") else None
         for rule in stack().of_type("Events::Rule"):
             pattern = rule.properties.get("EventPattern")
             if pattern and rule.properties.get("EventBusName") == bus and matches(pattern, event):
@@ -375,3 +392,12 @@ class Cloud:
     def mails(self) -> list[tuple[str, str]]:
         """Return subject and text of the mails since this was last asked."""
         return [(mail["Subject"], mail["Message"]) for mail in self._received(self._mailbox)]
+
+
+def _length(body: Any) -> int:
+    """Return the size of a body of bytes, or of a file from its beginning."""
+    if isinstance(body, bytes):
+        return len(body)
+    size = body.seek(0, os.SEEK_END)
+    body.seek(0)
+    return size

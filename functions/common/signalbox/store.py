@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
@@ -57,8 +57,8 @@ class RunStore:
         """Return the s3:// address of one of a run's objects, or of a prefix that ends in a slash."""
         return f"s3://{self._bucket}/{_key(run_id, name)}"
 
-    def put(self, run_id: str, name: str, body: bytes | str) -> None:
-        """Write one of a run's objects whole; a second writer's object replaces the first's."""
+    def put(self, run_id: str, name: str, body: bytes | str | IO[bytes]) -> None:
+        """Write one of a run's objects whole, of memory or a file; a second writer's object replaces the first's."""
         content_type = _CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         content = body.encode() if isinstance(body, str) else body
         self._s3.put_object(

@@ -1,11 +1,13 @@
 """validate: a dataset dropped into S3 becomes a run, and the run is accepted or rejected."""
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from signalbox.dataset import LISTED_PROBLEMS, MAX_BYTES, Dataset, GoldenError, examine, read_golden
+from signalbox.dataset_cost import add_cost
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record, shortened
@@ -14,6 +16,7 @@ from signalbox.store import GOLDEN, TASK, TRAIN, VALIDATION
 from signalbox.task import NAME_LENGTH, Task, TaskError
 
 _LISTED_IN_EVENT = 5
+_IN_MEMORY_BYTES = 16 * 1024 * 1024
 _LISTED_REASONS = 20
 """Of 300 characters at most: the run's item may have 400 KB, its event 256 KB."""
 
@@ -47,8 +50,8 @@ def validate(run: Run, pipeline: Pipeline) -> None:
         _reject(run, rejection, pipeline)
         return
     pipeline.store.put(run.id, TASK, task.to_json())
-    pipeline.store.put(run.id, TRAIN, _lines(dataset.train, task))
-    pipeline.store.put(run.id, GOLDEN, _lines(dataset.golden, task))
+    _put_records(run, TRAIN, dataset.train, task, pipeline)
+    _put_records(run, GOLDEN, dataset.golden, task, pipeline)
     pipeline.store.put(run.id, VALIDATION, _written(run, dataset.findings()))
     note = "{records:,} records, {train:,} to train on, {golden:,} golden, {invalid:,} dropped".format(
         **dataset.counts
@@ -89,6 +92,7 @@ def _examined(run: Run, task: Task, pipeline: Pipeline) -> Dataset:
         golden, golden_source = _golden_of_live(task, pipeline)
         if golden is not None:
             dataset = _examine(run, task, pipeline, golden, golden_source)
+    add_cost(dataset, task, pipeline.bedrock.region)
     if dataset.reasons:
         raise Rejection(dataset.reasons, dataset.findings())
     return dataset
@@ -134,6 +138,14 @@ def _golden_of_live(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None
     asked_then = task.model_copy(update={"prompt": Task.model_validate(live.task).prompt})
     source = f"golden set of the live run {live.run_id}"
     return _read_golden(_lines(_read_golden(content, asked_then, source), task), task, source), source
+
+
+def _put_records(run: Run, name: str, records: list[Record], task: Task, pipeline: Pipeline) -> None:
+    """Write records by way of a file: with a long prompt 15,000 of them take more memory than the function has."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as lines:
+        lines.writelines(record.to_json(task.prompt) for record in records)
+        lines.seek(0)
+        pipeline.store.put(run.id, name, lines)
 
 
 def _lines(records: list[Record], task: Task) -> bytes:
