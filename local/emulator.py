@@ -191,6 +191,49 @@ def complete_object_events(on_created: Callable[[str, str], None]) -> None:
     eventbridge._dispatch_event = dispatch_with_version
 
 
+def translate_with_parameters() -> None:
+    """Have SAM translate a template with the stack's parameters, as on AWS.
+
+    Gap closed: MiniStack has it translate with their defaults, so that a parameter could not say what SAM has
+    to know, say whether CodeDeploy, of which there is none here, deploys a function.
+    """
+    from ministack.services.cloudformation import changesets, engine, handlers
+
+    apply = engine._apply_transforms
+
+    def apply_with_parameters(template: dict, provided: object = None, previous: object = None) -> dict:
+        declared = template.get("Parameters") or {}
+        values = engine._transform_parameters(template, provided, previous)
+        chosen = {
+            name: {**parameter, "Default": values[name]} if name in values else parameter
+            for name, parameter in declared.items()
+        }
+        applied = apply({**template, "Parameters": chosen} if declared else template, provided, previous)
+        if declared and isinstance(applied, dict):
+            applied["Parameters"] = declared
+        return applied
+
+    for module in (engine, handlers, changesets):
+        module._apply_transforms = apply_with_parameters
+
+
+def leave_out_metric_math() -> None:
+    """Let a stack have alarms on metric math, which ring nowhere here.
+
+    Gap closed: MiniStack refuses the stack for such an alarm.
+    """
+    from ministack.services.cloudformation import provisioners
+
+    put = provisioners._cw_metric_alarm_put
+
+    def put_unless_math(name: str, properties: dict) -> tuple[str, dict]:
+        if "Metrics" in properties:
+            return name, {"Arn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"}
+        return put(name, properties)
+
+    provisioners._cw_metric_alarm_put = put_unless_math
+
+
 def emit(entry: Mapping) -> None:
     """Put an event of an AWS service, say `aws.bedrock`, on the default bus.
 

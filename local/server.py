@@ -116,6 +116,8 @@ class _App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        emulator.translate_with_parameters()
+        emulator.leave_out_metric_math()
         emulator.run_functions_on(self.pool, self.state)
         emulator.deliver_events_through(self.courier, self.changed)
         checkpoints = emulator.Checkpoints(self.state)
