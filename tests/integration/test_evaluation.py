@@ -1,0 +1,240 @@
+"""What is measured of a run: metrics.json keeps its published schema, and a judge who fails does not block a run."""
+
+import copy
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from signalbox.run import State
+from tests.builders import labelled, labels_spec, spec, true_label, truth, weights_text
+from tests.integration.cloud import Cloud
+from tests.unit.template.stack import PROJECT
+
+SCHEMA = json.loads((PROJECT / "docs/metrics.schema.json").read_text())
+JUDGE = {"model": "us.amazon.nova-pro-v1:0", "required": False}
+EVEN = weights_text(0.4, 0.3, 0.3)
+Metrics = dict[str, Any]
+
+
+def faults(metrics: Metrics) -> list[str]:
+    return [error.json_path for error in Draft202012Validator(SCHEMA).iter_errors(metrics)]
+
+
+def gate(metrics: Metrics, name: str) -> dict[str, Any]:
+    return next(gate for gate in metrics["gates"] if gate["name"] == name)
+
+
+def test_the_schema_is_one_and_says_its_version() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$id"] == f"urn:signalbox:metrics:{SCHEMA['properties']['version']['const']}"
+
+
+def answer_of_unequal_models(model: str, prompt: str, query: str) -> str:
+    """Let the base model talk now and then, and the baseline always weigh alike."""
+    if model == "amazon.nova-micro-v1:0" and "mill" in query:
+        return "Sure!"
+    return EVEN if "claude" in model else truth(query)
+
+
+def measured_weights(cloud: Cloud) -> Metrics:
+    """Measure two runs, so that the second is compared with what is live."""
+    limits = {
+        "mae": 0.06,
+        "judge": 3.8,
+        "latency_p95_ms": 5_000,
+        "cost_per_1000_queries": 5,
+        "min_golden": 20,
+    }
+    cloud.upload_task(spec(gates=limits))
+    cloud.bedrock.says = answer_of_unequal_models
+    cloud.finish(cloud.drop(labelled()))
+    return cloud.read(cloud.finish(cloud.drop(labelled())).id, "metrics.json")
+
+
+def measured_labels(cloud: Cloud) -> Metrics:
+    cloud.upload_task(labels_spec())
+    cloud.bedrock.says = lambda model, prompt, query: "no label" if "mill" in query else true_label(query)
+    run_id = cloud.drop(labelled(answer=true_label), "datasets/clip-kind/drop.jsonl", trains=True)
+    return cloud.read(cloud.finish(run_id).id, "metrics.json")
+
+
+@pytest.mark.parametrize("measured", [measured_weights, measured_labels])
+def test_metrics_keep_their_schema(cloud: Cloud, measured: Callable[[Cloud], Metrics]) -> None:
+    metrics = measured(cloud)
+    assert faults(metrics) == []
+    # And the schema knows all that is in them
+    known = SCHEMA["properties"], SCHEMA["$defs"]["candidate"]["properties"]
+    assert set(metrics) <= set(known[0])
+    assert all(set(candidate) <= set(known[1]) for candidate in metrics["candidates"].values())
+
+
+BREAKS: list[tuple[str, Callable[[Metrics], Any]]] = [
+    ("$", lambda metrics: metrics.pop("verdict")),
+    ("$.version", lambda metrics: metrics.update(version=2)),
+    ("$.verdict", lambda metrics: metrics.update(verdict="MAYBE")),
+    ("$.candidates.bedrock", lambda metrics: metrics["candidates"]["bedrock"].pop("mae")),
+    ("$.candidates.bedrock.mae", lambda metrics: metrics["candidates"]["bedrock"].update(mae="0.1")),
+    (
+        "$.candidates.bedrock.intervals.mae",
+        lambda metrics: metrics["candidates"]["bedrock"]["intervals"].update(mae=[0.1]),
+    ),
+    (
+        "$.candidates.bedrock.latency_ms.concurrency",
+        lambda metrics: metrics["candidates"]["bedrock"]["latency_ms"].update(concurrency=8),
+    ),
+    ("$.candidates.base.cost", lambda metrics: metrics["candidates"]["base"].update(cost={})),
+    ("$.gates[0]", lambda metrics: metrics["gates"][0].pop("reason")),
+    ("$.provenance.prompt_sha256", lambda metrics: metrics["provenance"].update(prompt_sha256="abc")),
+    ("$.differences[0].verdict", lambda metrics: metrics["differences"][0].update(verdict="perhaps")),
+]
+
+
+def test_metrics_that_are_broken_anywhere_do_not_keep_the_schema(cloud: Cloud) -> None:
+    metrics = measured_weights(cloud)
+    for path, damage in BREAKS:
+        broken = copy.deepcopy(metrics)
+        damage(broken)
+        assert faults(broken) == [path]
+
+
+def test_each_candidate_has_what_a_person_needs_to_decide(cloud: Cloud) -> None:
+    metrics = measured_weights(cloud)
+    assert metrics["measured"]["where"] == "On AWS, in us-east-1."
+    differences = {each["rival"]: each for each in metrics["differences"]}
+    assert set(differences) == {"embedded", "base", "baseline"}
+    assert differences["baseline"]["verdict"] == "better"
+    assert (
+        differences["baseline"]["low"]
+        < differences["baseline"]["worse_by"]
+        < differences["baseline"]["high"]
+        < 0
+    )
+    # On the queries that the base model answered usably at all, it is no worse.
+    assert (differences["base"]["verdict"], differences["base"]["queries"] < 22) == (
+        "no difference shown",
+        True,
+    )
+    bedrock, embedded = metrics["candidates"]["bedrock"], metrics["candidates"]["embedded"]
+    assert bedrock["latency_ms"]["queries"] == metrics["golden"] == 22
+    assert bedrock["intervals"]["judge"] == [4.5, 4.5]
+    assert bedrock["judge"]["spread"] == 0
+    assert set(bedrock["per_signal"]) == {"picture", "sound", "words"}
+    assert bedrock["cost"]["per_million_queries"] > embedded["cost"]["per_million_queries"] > 0
+    live = metrics["candidates"]["live"]
+    assert live["cost"]["model_per_million"] == bedrock["cost"]["model_per_million"] > 0
+    assert metrics["compared_with_live"]["verdict"] == "no difference shown"
+    assert gate(metrics, "not_worse_than_live")["reason"].startswith("no difference shown")
+    assert gate(metrics, "latency_p95_ms")["value"] == bedrock["latency_ms"]["p95"]
+    assert gate(metrics, "cost_per_1000_queries")["value"] == bedrock["cost"]["per_1000_queries"]
+
+
+def test_a_golden_set_that_is_too_small_holds_the_model(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=None, gates={"min_golden": 23}))
+    run = cloud.finish(cloud.drop(labelled()))
+    assert (run.state, run.reason) == (State.HELD, "min_golden: 22, at least 23 is required")
+
+
+def job_fails(cloud: Cloud) -> str:
+    cloud.bedrock.evaluation_ends = ("Failed", "The evaluator model is not available.")
+    return "the judge's job failed: The evaluator model is not available."
+
+
+def job_is_late(cloud: Cloud) -> str:
+    cloud.bedrock.evaluation_ends = ("InProgress", "")
+    return "the judge's job was InProgress after 6 hours, and was stopped"
+
+
+def job_is_refused(cloud: Cloud) -> str:
+    cloud.bedrock.refuse(
+        "CreateEvaluationJob", "AccessDeniedException", "no access to the evaluator", times=99
+    )
+    return "Bedrock: AccessDeniedException: no access to the evaluator"
+
+
+def no_quota_is_left(cloud: Cloud) -> str:
+    cloud.bedrock.refuse("CreateEvaluationJob", "ServiceQuotaExceededException", "20 jobs", times=99)
+    return "no job after 6 hours: Bedrock: ServiceQuotaExceededException: 20 jobs"
+
+
+def grades_are_null(cloud: Cloud) -> str:
+    cloud.bedrock.grade = lambda line: None
+    return "the judge graded 0 of 22 answers; 80% are required"
+
+
+def after_seven_hours(cloud: Cloud, run_id: str) -> None:
+    """Let a run wait for the judge for as long, if it has to."""
+    cloud.minute(4)
+    if not cloud.run(run_id).state.ended:
+        cloud.age(run_id, timedelta(hours=6, minutes=50))
+
+
+@pytest.mark.parametrize("fails", [job_fails, job_is_late, job_is_refused, no_quota_is_left, grades_are_null])
+def test_a_judge_that_fails_leaves_the_decision_to_the_measured_figures(
+    cloud: Cloud, fails: Callable[[Cloud], str]
+) -> None:
+    # Given a task that can do without its judge, who gives no grade
+    cloud.upload_task(spec(judge=JUDGE))
+    error = fails(cloud)
+    run_id = cloud.drop(labelled())
+    # When the task's patience is over
+    after_seven_hours(cloud, run_id)
+    # Then the model goes live, and its gate says on what
+    assert cloud.finish(run_id).state is State.PROMOTED
+    metrics = cloud.read(run_id, "metrics.json")
+    assert gate(metrics, "judge")["reason"] == (f"not judged: {error}; decided on the measured figures alone")
+    assert metrics["candidates"]["bedrock"]["judge"]["error"] == error
+    assert faults(metrics) == []
+
+
+def test_the_measured_figures_still_decide_without_the_judge(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=JUDGE))
+    job_fails(cloud)
+    cloud.bedrock.says = lambda model, prompt, query: weights_text(0.1, 0.1, 0.8)
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.HELD
+    assert "mae: " in run.reason
+    assert "judge: " not in run.reason
+
+
+def test_a_judges_job_that_is_late_is_stopped_and_holds_a_model_that_needs_a_grade(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    error = job_is_late(cloud)
+    run_id = cloud.drop(labelled())
+    # Given a job that has been at work for less than the task's patience
+    cloud.minute(4)
+    cloud.age(run_id, timedelta(hours=5, minutes=50))
+    cloud.minute()
+    assert cloud.run(run_id).state is State.EVALUATING
+    assert cloud.bedrock.calls["StopEvaluationJob"] == 0
+    # When the patience is over
+    cloud.age(run_id, timedelta(minutes=11))
+    # Then the job is stopped, once, and the model is held
+    run = cloud.finish(run_id)
+    assert (run.state, run.reason) == (State.HELD, f"judge: not judged: {error}")
+    assert cloud.bedrock.calls["StopEvaluationJob"] == 1
+    (job,) = cloud.bedrock.evaluations.values()
+    assert job["status"] == "Stopping"
+
+
+def test_a_job_that_ended_just_before_it_would_be_stopped_is_left_as_it_is(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=JUDGE))
+    job_is_late(cloud)
+    run_id = cloud.drop(labelled())
+    cloud.minute(4)
+    cloud.bedrock.refuse("StopEvaluationJob", "ConflictException", "The job is Completed.")
+    cloud.age(run_id, timedelta(hours=6, minutes=50))
+    assert cloud.finish(run_id).state is State.PROMOTED
+
+
+def test_without_one_answer_to_hand_over_no_job_is_started(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge=JUDGE))
+    cloud.bedrock.says = lambda model, prompt, query: ""
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.HELD
+    judge = gate(cloud.read(run.id, "metrics.json"), "judge")
+    assert judge["reason"].startswith("not judged: no answer could be handed over; ")
+    assert cloud.bedrock.calls["CreateEvaluationJob"] == 0
