@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.progress import Update
+from signalbox import measures
 from signalbox.run import Run, State
 
 COLOURS = {
@@ -24,23 +25,6 @@ STAND_IN_NOTE = (
     "their figures say nothing about Amazon Bedrock's."
 )
 LISTED_PROBLEMS = 50
-
-# Key in metrics.json, what it is, how to write the value.
-MEASURES = {
-    "weights": (
-        ("valid_share", "usable answers", "percent"),
-        ("mae", "mean absolute error", "number"),
-        ("within_005", "all within 0.05", "percent"),
-        ("within_010", "all within 0.10", "percent"),
-        ("dominant_share", "dominant signal right", "percent"),
-        ("rubric", "rubric, 1 to 5", "score"),
-    ),
-    "labels": (
-        ("valid_share", "usable answers", "percent"),
-        ("accuracy", "accuracy", "percent"),
-        ("macro_f1", "macro F1", "number"),
-    ),
-}
 
 
 def console(stream: Any = None) -> Console:
@@ -71,16 +55,12 @@ def comparison(metrics: Mapping[str, Any]) -> Table:
     for name in candidates:
         table.add_column(name, justify="right", overflow="fold")
     table.add_row("model", *(escape(str(candidate.get("model", ""))) for candidate in candidates.values()))
-    for key, label, style in MEASURES.get(str(metrics.get("output")), MEASURES["weights"]):
-        table.add_row(label, *(written(candidate.get(key), style) for candidate in candidates.values()))
-    if any(_judge_mean(candidate) is not None for candidate in candidates.values()):
-        table.add_row("judge, 1 to 5", *(written(_judge_mean(each), "score") for each in candidates.values()))
-    for key in ("p50", "p95"):
-        times = ((candidate.get("latency_ms") or {}).get(key) for candidate in candidates.values())
-        table.add_row(f"latency {key}, ms", *(written(time, "time") for time in times))
+    for measure in measures.shown(candidates.values()):
+        numbers = (measure.of(candidate) for candidate in candidates.values())
+        table.add_row(measure.title, *map(measure.written, numbers))
     for key in ("input", "output"):
         counts = ((candidate.get("tokens") or {}).get(key) for candidate in candidates.values())
-        table.add_row(f"{key} tokens", *(f"{count:,}" if count else "-" for count in counts))
+        table.add_row(f"{key} tokens", *(f"{count:,}" if count else measures.ABSENT for count in counts))
     return table
 
 
@@ -137,19 +117,12 @@ def runs_table(runs: Iterable[Run]) -> Table:
     return table
 
 
-def _judge_mean(candidate: Mapping[str, Any]) -> float | None:
-    judge = candidate.get("judge")
-    return judge.get("mean") if isinstance(judge, Mapping) else judge
-
-
 def written(value: Any, style: str) -> str:
     """A measured value; a dash where there is none."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "-"
     return {
         "percent": f"{value:.1%}",
-        "number": f"{value:.4f}",
-        "score": f"{value:.2f}",
         "time": f"{value:.1f}",
     }[style]
 
