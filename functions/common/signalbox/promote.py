@@ -11,7 +11,7 @@ from signalbox.gates import Gate, apply_gates
 from signalbox.live import Live
 from signalbox.pipeline import Pipeline, step
 from signalbox.query import normalise
-from signalbox.report import render
+from signalbox.report import gather, render
 from signalbox.run import Run, State, Superseded
 from signalbox.scoring import Comparison, Prediction, compare, score
 from signalbox.store import (
@@ -153,7 +153,7 @@ def _publish(run: Run, pipeline: Pipeline) -> None:
         metrics["compared_with_live"] = comparison["compared_with_live"]
     metrics["not_compared"] |= comparison.get("not_compared", {})
     metrics |= {"gates": run.summary["gates"], "verdict": run.state.value}
-    report = render(run, pipeline.task(run), metrics, _read(run, VALIDATION, pipeline))
+    report = render(gather(run, pipeline.task(run), metrics, pipeline))
     pipeline.store.put(run.id, REPORT, report)
     pipeline.store.put(run.id, METRICS, json.dumps(metrics, indent=1))
 

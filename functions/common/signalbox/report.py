@@ -1,73 +1,172 @@
 """The report of a run: one self-contained page from which a person can decide."""
 
-from collections.abc import Callable
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from signalbox.run import Run
-from signalbox.task import Task
+from signalbox import charts, wording
+from signalbox.report_data import Asked, Distribution, ReportData, gather
+from signalbox.task import Labels
 
-_ABSENT = "\N{EN DASH}"
+__all__ = ["ReportData", "gather", "render"]
 
+TITLES = {
+    "embedded": "Embedded student",
+    "bedrock": "Distilled model",
+    "base": "Base model",
+    "baseline": "Baseline",
+    "live": "Live model",
+}
+"""What the candidates are called on the page."""
 
-def _share(value: float | None) -> str:
-    return _ABSENT if value is None else f"{value:.1%}"
+_Write = Callable[[Any], str]
+_MEASURES: dict[str, tuple[str, _Write]] = {
+    "valid_share": ("Usable answers", wording.share),
+    "mae": ("Mean absolute error", wording.number),
+    "within_005": ("All weights within 0.05", wording.share),
+    "within_010": ("All weights within 0.10", wording.share),
+    "dominant_share": ("Dominant signal right", wording.share),
+    "rubric": ("Rubric, 1 to 5", wording.grade),
+    "accuracy": ("Accuracy", wording.share),
+    "macro_f1": ("Macro F1", wording.number),
+    "judge": ("Judge, 1 to 5", wording.grade),
+    "latency_p95_ms": ("Latency, p95", wording.milliseconds),
+    "cost_per_1000_queries": ("Cost of 1,000 queries", wording.dollars),
+    "min_golden": ("Golden queries", wording.count),
+    "not_worse_than_live": ("Worse than live by", wording.number),
+}
+"""Measures and gates: what they are called, and how their values are written."""
 
-
-def _number(value: float | None) -> str:
-    return _ABSENT if value is None else f"{value:.3f}"
-
-
-def _milliseconds(value: float | None) -> str:
-    return _ABSENT if value is None else f"{value:,.1f}"
-
-
-def _count(value: int | None) -> str:
-    return f"{value:,}" if value else _ABSENT
-
-
-_ROWS: tuple[tuple[str, tuple[str, ...], Callable[[Any], str]], ...] = (
-    ("Model", ("model",), str),
-    ("Usable answers", ("valid_share",), _share),
-    ("Mean absolute error", ("mae",), _number),
-    ("All weights within 0.05", ("within_005",), _share),
-    ("All weights within 0.10", ("within_010",), _share),
-    ("Dominant signal right", ("dominant_share",), _share),
-    ("Rubric, 1 to 5", ("rubric",), _number),
-    ("Accuracy", ("accuracy",), _share),
-    ("Macro F1", ("macro_f1",), _number),
-    ("Judge, 1 to 5", ("judge", "mean"), _number),
-    ("Latency, mean, ms", ("latency_ms", "mean"), _milliseconds),
-    ("Latency, p50, ms", ("latency_ms", "p50"), _milliseconds),
-    ("Latency, p95, ms", ("latency_ms", "p95"), _milliseconds),
-    ("Tokens in", ("tokens", "input"), _count),
-    ("Tokens out", ("tokens", "output"), _count),
+_ROWS: tuple[tuple[str, str, tuple[str, ...], _Write, str], ...] = (
+    *(
+        ("Quality", _MEASURES[name][0], (name,), _MEASURES[name][1], name)
+        for name in (
+            "valid_share",
+            "mae",
+            "within_005",
+            "within_010",
+            "dominant_share",
+            "rubric",
+            "accuracy",
+            "macro_f1",
+        )
+    ),
+    ("Judge", "Grade, 1 to 5", ("judge", "mean"), wording.grade, "judge"),
+    ("Judge", "Standard deviation", ("judge", "spread"), wording.grade, ""),
+    ("Judge", "Answers graded", ("judge", "graded"), wording.count, ""),
+    ("Judge", "Answers without a grade", ("judge", "null"), wording.count, ""),
+    ("Latency", "Mean", ("latency_ms", "mean"), wording.milliseconds, "latency_mean_ms"),
+    ("Latency", "Median", ("latency_ms", "p50"), wording.milliseconds, "latency_p50_ms"),
+    ("Latency", "p95", ("latency_ms", "p95"), wording.milliseconds, "latency_p95_ms"),
+    ("Latency", "p99", ("latency_ms", "p99"), wording.milliseconds, ""),
+    ("Tokens", "In", ("tokens", "input"), wording.count, ""),
+    ("Tokens", "Out", ("tokens", "output"), wording.count, ""),
+    ("Cost", "1,000 queries", ("cost", "per_1000_queries"), wording.dollars, ""),
+    ("Cost", "A million queries", ("cost", "per_million_queries"), wording.dollars, ""),
+    ("Cost", "of which the model", ("cost", "model_per_million"), wording.dollars, ""),
+    ("Cost", "of which the API and Lambda", ("cost", "infrastructure_per_million"), wording.dollars, ""),
 )
-"""Rows of the comparison: title, where in a candidate's metrics its value stands, and how it is written."""
+"""Rows of the comparison: group, title, where the value stands, how it is written, and the name of its interval."""
+
+_FIGURES_ALONE = re.compile(r"[-\d.e]+, at (least|most) [-\d.e]+ (reached|is required)")
+"""The reason of a gate that repeats its value and its limit."""
+
+_MOST_CHARTS = 12
+_MOST_SIGNALS = 6
+_MOST_LABELS = 20
+_MOST_STEPS = 20
 
 
-def render(run: Run, task: Task, metrics: dict[str, Any], validation: dict[str, Any]) -> str:
-    """Write the report of an evaluated run as HTML; whatever came from outside is escaped.
+@dataclass(frozen=True)
+class Cell:
+    """A number of the comparison, and its 95 % interval in words ("" if it has none)."""
 
-    Parameters
-    ----------
-    metrics : dict
-        The complete metrics.json, gates and verdict included.
-    validation : dict
-        validation.json.
+    value: str
+    interval: str = ""
+
+
+def render(data: ReportData) -> str:
+    """Write the report of an evaluated run as HTML.
+
+    Whatever comes from outside is made harmless (`wording.harmless`) and escaped wherever it is shown. The page has
+    no script, and its Content-Security-Policy lets it load nothing.
     """
-    candidates = metrics["candidates"]
-    rows = [
-        (title, [write(_at(measured, path)) for measured in candidates.values()])
-        for title, path, write in _ROWS
-        if any(_at(measured, path) is not None for measured in candidates.values())
-    ]
+    metrics = data.metrics
+    first = metrics["served_first"]
+    candidates = {first: metrics["candidates"][first]} | metrics["candidates"]
+    signals = _most_telling(data) if metrics["output"] == "weights" else ()
     return _template().render(
-        run=run, task=task, metrics=metrics, candidates=candidates, rows=rows, validation=validation
+        data=data,
+        run=data.run,
+        task=data.task,
+        metrics=metrics,
+        candidates=candidates,
+        first=first,
+        name_of=lambda candidate: TITLES.get(candidate, candidate),
+        the=lambda candidate: f"the {TITLES.get(candidate, candidate).lower()}",
+        gates=[_gate(gate, candidates[first]) for gate in metrics["gates"]],
+        why=_why(metrics),
+        rows=_rows(candidates),
+        signals=signals,
+        hidden_signals=len(getattr(data.task.output, "signals", ())) - len(signals),
+        picture=_picture(candidates, metrics),
+        distributions=_distribution_charts(data.distributions),
+        losses=[_loss_chart(number, curve) for number, curve in enumerate(data.curves, start=1)],
+        confusion=_confusion(candidates[first].get("confusion"), data.task.output),
     )
+
+
+def _gate(gate: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+    """Return a gate as it is shown: with its value's interval, and its reason where that says more than the figures."""
+    title, write = _MEASURES.get(gate["name"], (gate["name"].replace("_", " ").capitalize(), wording.number))
+    return gate | {
+        "title": title,
+        "value": Cell(write(gate["value"]), _interval(measured, gate["name"], write)),
+        "limit": f"{'at least' if gate['at_least'] else 'at most'} {write(gate['limit'])}",
+        "reason": "" if _FIGURES_ALONE.fullmatch(gate["reason"]) else gate["reason"],
+    }
+
+
+def _why(metrics: dict[str, Any]) -> str:
+    """Say in one sentence why the run came to its verdict."""
+    gates = metrics["gates"]
+    failed = [_MEASURES.get(gate["name"], (gate["name"],))[0].lower() for gate in gates if not gate["passed"]]
+    person = (metrics.get("provenance") or {}).get("promoted_by")
+    on = f"on {metrics['golden']:,} golden queries"
+    missed = f"{len(failed)} of {len(gates)} gates ({_listed(failed)})"
+    if person:
+        held = f", though it had failed {missed}" if failed else ""
+        return f"{person['by']} promoted it: {person['reason'].rstrip('.')}{held}."
+    if failed:
+        return f"It failed {missed} {on}."
+    compared = metrics.get("compared_with_live")
+    against = f"; against the model that was live: {wording.difference(compared)}" if compared else ""
+    return f"It passed {'its only gate' if len(gates) == 1 else f'all {len(gates)} gates'} {on}{against}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
+
+
+def _rows(candidates: dict[str, Any]) -> dict[str, list[tuple[str, list[Cell]]]]:
+    """Return the rows of the comparison by group, without those that no candidate has a value for."""
+    groups: dict[str, list[tuple[str, list[Cell]]]] = {}
+    for group, title, path, write, interval in _ROWS:
+        values = [_at(measured, path) for measured in candidates.values()]
+        if all(value is None for value in values):
+            continue
+        cells = [
+            Cell(write(value), _interval(measured, interval, write) if value is not None else "")
+            for value, measured in zip(values, candidates.values(), strict=True)
+        ]
+        groups.setdefault(group, []).append((title, cells))
+    return groups
 
 
 def _at(measured: dict[str, Any], path: tuple[str, ...]) -> Any:
@@ -78,12 +177,171 @@ def _at(measured: dict[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
+def _interval(measured: dict[str, Any], name: str, write: _Write) -> str:
+    ends = (measured.get("intervals") or {}).get(name)
+    return f"{write(ends[0])} to {write(ends[1])}" if ends else ""
+
+
+def _most_telling(data: ReportData) -> tuple[str, ...]:
+    """Return the signals that the tables of answers have columns for: those of the greatest mean weight."""
+    signals = getattr(data.task.output, "signals", ())
+    if len(signals) <= _MOST_SIGNALS:
+        return tuple(signals)
+    shown = {
+        of.signal for of in sorted(data.distributions, key=lambda of: of.mean, reverse=True)[:_MOST_SIGNALS]
+    }
+    return tuple(signal for signal in signals if signal in shown) or tuple(signals[:_MOST_SIGNALS])
+
+
+def _picture(candidates: dict[str, Any], metrics: dict[str, Any]) -> charts.Markup | None:
+    """Draw quality, latency and cost of the candidates that have both of the first two."""
+    measure = "accuracy" if metrics["output"] == "labels" else "mae"
+    marks = []
+    for name, measured in candidates.items():
+        latency, value = measured.get("latency_ms") or {}, measured.get(measure)
+        if value is None or not latency.get("p50"):
+            continue
+        low, high = (measured.get("intervals") or {}).get(measure) or (value, value)
+        marks.append(
+            charts.Mark(
+                candidate=name,
+                title=TITLES.get(name, name),
+                latency=(latency["p50"], latency["p50"], latency.get("p95") or latency["p50"]),
+                quality=(value, low, high),
+                cost=_at(measured, ("cost", "per_million_queries")),
+                first=name == metrics["served_first"],
+            )
+        )
+    if not marks:
+        return None
+    title = _MEASURES[measure][0]
+    description = "; ".join(
+        f"{mark.title}: {title.lower()} {_MEASURES[measure][1](mark.quality[0])}, median latency "
+        f"{wording.milliseconds(mark.latency[0])}, "
+        + ("not priced" if mark.cost is None else f"{wording.dollars(mark.cost)} a million queries")
+        for mark in marks
+    )
+    return charts.quality(
+        marks, title.lower(), measure == "mae", f"{title} against latency and cost", description
+    )
+
+
+def _distribution_charts(distributions: Sequence[Distribution]) -> list[tuple[str, charts.Markup]]:
+    """Draw the signals' distributions, of many signals the 12 of the greatest mean weight."""
+    shown = sorted(distributions, key=lambda of: of.mean, reverse=True)[:_MOST_CHARTS]
+    most = max((max(of.counts) for of in shown), default=0)
+    return [
+        (
+            of.signal,
+            charts.distribution(
+                of,
+                number,
+                most,
+                f"Weights of {of.signal}",
+                f"Records by weight; mean {of.mean:.2f}, median {of.median:.2f}, "
+                f"80 % of them from {of.low:.2f} to {of.high:.2f}",
+            ),
+        )
+        for number, of in enumerate((of for of in distributions if of in shown), start=1)
+    ]
+
+
+def _loss_chart(number: int, curve: Any) -> dict[str, Any]:
+    """Draw a training's losses, and thin them out for a table."""
+    parts = []
+    for name, points in (("training", curve.training), ("validation", curve.validation)):
+        if points:
+            parts.append(f"{name} loss {points[0][1]:.3f} at first, {points[-1][1]:.3f} at the end")
+    validation = dict(curve.validation)
+    steps = sorted({step for step, _ in (*curve.training, *curve.validation)})
+    kept = {*steps[:: max(1, math.ceil(len(steps) / _MOST_STEPS))], *steps[-1:]}
+    if len(curve.validation) <= _MOST_STEPS:
+        kept |= set(validation)
+    training = dict(curve.training)
+    return {
+        "title": curve.title,
+        "summary": "; ".join(parts),
+        "chart": charts.losses(curve, number, "; ".join(parts)),
+        "rows": [(step, training.get(step), validation.get(step)) for step in sorted(kept)],
+    }
+
+
+def _confusion(counts: dict[str, dict[str, int]] | None, output: Any) -> dict[str, Any] | None:
+    """Reduce a confusion matrix to at most 20 labels, those with the most errors; the rest stands as "other"."""
+    if not counts or not isinstance(output, Labels):
+        return None
+    errors: dict[str, int] = {}
+    for reference, answers in counts.items():
+        for answer, number in answers.items():
+            if answer != reference:
+                errors[reference] = errors.get(reference, 0) + number
+                errors[answer] = errors.get(answer, 0) + number
+    known = [label for label in output.labels if label in counts or errors.get(label)]
+    ranked = sorted(known, key=lambda label: -errors.get(label, 0))[:_MOST_LABELS]
+    labels = [label for label in known if label in ranked]
+    rows = []
+    for reference in (label for label in labels if label in counts):
+        answers, total = counts[reference], sum(counts[reference].values())
+        cells = [answers.get(label, 0) for label in labels]
+        unusable = answers.get("", 0)
+        rows.append((reference, cells, total - sum(cells) - unusable, unusable, total))
+    return {"labels": labels, "rows": rows, "hidden": len(known) - len(labels)}
+
+
+def _answers(asked: Asked, signals: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the lines of one query in the table of answers: the reference, then every candidate."""
+    wanted = asked.reference.weights or {}
+    lines = [_line("Reference", asked.reference, asked.reference_text, "", None, wanted, signals)]
+    for said in asked.said:
+        title = TITLES.get(said.candidate, said.candidate)
+        lines.append(_line(title, said.answer, said.text, said.problem, said.error, wanted, signals))
+        lines[-1]["candidate"] = said.candidate
+    return lines
+
+
+def _line(
+    title: str, answer: Any, text: str, problem: str, error: float | None, wanted: Any, signals: Any
+) -> dict[str, Any]:
+    given = (answer.weights if answer else None) or {}
+    return {
+        "title": title,
+        "candidate": "",
+        "usable": answer is not None,
+        "label": answer.label if answer else None,
+        "weights": [(given.get(signal), _off(given.get(signal), wanted.get(signal))) for signal in signals],
+        "error": error,
+        "said": (answer.reasoning if answer else "") or problem,
+        "text": text,
+    }
+
+
+def _off(given: float | None, wanted: float | None) -> float:
+    """Return how far a weight is from the reference, as a share of the distance that is shaded most (0.5)."""
+    return 0.0 if given is None or wanted is None else min(1.0, round(abs(given - wanted) / 0.5, 2))
+
+
 @cache
 def _template() -> Template:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=wording.harmless,
     )
-    environment.filters |= {"share": _share, "number": _number}
+    writers = (
+        wording.share,
+        wording.number,
+        wording.grade,
+        wording.milliseconds,
+        wording.dollars,
+        wording.count,
+        wording.size,
+        wording.duration,
+        wording.difference,
+        wording.shortened,
+    )
+    environment.filters |= {write.__name__: write for write in writers} | {"answers": _answers}
     return environment.from_string(
         files("signalbox").joinpath("report.html.jinja").read_text(encoding="utf-8")
     )
