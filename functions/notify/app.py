@@ -1,29 +1,34 @@
-"""notify: a mail about every outcome that a person should know of."""
+"""notify: people are told of every outcome that they should know of, by mail and in their chats."""
 
 from functools import cache
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from signalbox.events import PipelineEvent
-from signalbox.notify import message_of
+from signalbox.notify import notification_of, report_link
 from signalbox.observability import logger, observed
 from signalbox.settings import setting
 
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Act on DatasetRejected, ModelPromoted, ModelHeld, RunFailed and RunStalled."""
+    """Act on DatasetRejected, ModelPromoted, ModelHeld, ModelRolledBack, RequestRefused, RunFailed and RunStalled."""
     announced = PipelineEvent.model_validate(event)
     logger.set_correlation_id(announced.detail.run_id)
-    subject, text = message_of(announced, setting("DATA_BUCKET"))
-    attributes = {
-        "task": {"DataType": "String", "StringValue": announced.detail.task},
-        "event": {"DataType": "String", "StringValue": announced.detail_type},
-    }
-    _topic().publish(Subject=subject, Message=text, MessageAttributes=attributes)
+    bucket = setting("DATA_BUCKET")
+    notification = notification_of(announced, bucket, report_link(announced, _s3(), bucket))
+    _topic().publish(**notification.request())
 
 
 @cache
 def _topic() -> Any:
     return boto3.resource("sns").Topic(setting("NOTIFICATION_TOPIC_ARN"))
+
+
+@cache
+def _s3() -> Any:
+    return boto3.client(
+        "s3", config=Config(signature_version="s3v4")
+    )  # a link to what a key of KMS encrypts needs it

@@ -117,7 +117,7 @@ def test_the_events_tell_the_story_and_people_are_told_its_end(cloud: Cloud) -> 
                 "1",
             )
     ((subject, text),) = cloud.mails()
-    assert subject == "[clip-search] Model promoted: amazon.nova-micro-v1:0:128k (distilled) is live"
+    assert subject == "PROMOTED clip-search: amazon.nova-micro-v1:0:128k (distilled) is live"
     assert f"runs/{run_id}/" in text
 
 

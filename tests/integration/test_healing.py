@@ -122,7 +122,7 @@ def test_an_event_that_could_not_be_published_is_published_by_watch(cloud: Cloud
     ]
     cloud.crashes.clear()
     assert all(cloud.published(name) for name in PUBLISHED)
-    assert "Model promoted" in cloud.mails()[-1][0]
+    assert cloud.mails()[-1][0].startswith("PROMOTED clip-search: ")
 
 
 @pytest.mark.parametrize("after", range(0, 14, 3))

@@ -20,7 +20,7 @@ def rejected(
     assert findings["accepted"] is False
     ((event,), ((subject, text),)) = cloud.published("DatasetRejected"), cloud.mails()
     assert event["detail"]["summary"]["reasons"] == findings["reasons"]
-    assert subject == f"[{run.task}] Dataset rejected"
+    assert subject.startswith(f"REJECTED {run.task}: ")
     assert all(reason in text and reason in run.reason for reason in findings["reasons"])
     assert cloud.bedrock.calls.total() == 0
     assert list(cloud.runs.active()) == []

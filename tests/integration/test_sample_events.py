@@ -104,11 +104,13 @@ def test_the_nudges_bring_on_a_run_from_each_state(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("name", "subject"),
     [
-        ("DatasetRejected", "[video-search] Dataset rejected"),
-        ("ModelHeld", "[video-search] Model held: it is not live"),
-        ("ModelPromoted", "[video-search] Model promoted: "),
-        ("RunFailed", "[video-search] Run failed in "),
-        ("RunStalled", "[video-search] Run stalled"),
+        ("DatasetRejected", "REJECTED video-search: "),
+        ("ModelHeld", "HELD video-search: mae"),
+        ("ModelPromoted", "PROMOTED video-search: "),
+        ("RunFailed", "FAILED video-search: in "),
+        ("RunStalled", "STALLED video-search: "),
+        ("ModelRolledBack", "ROLLED BACK video-search: "),
+        ("RequestRefused", "REFUSED video-search: the deployment of "),
     ],
 )
 def test_an_outcome_is_mailed_with_what_why_where_and_what_to_do(

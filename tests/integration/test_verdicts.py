@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from signalbox.run import Run, RunTable, State, Superseded
+from signalbox.run import Run, State, Superseded
 from signalbox.store import STUDENT
+from signalbox.transactions import Transactions
 from tests.builders import (
     QUERIES,
     embedded_spec,
@@ -45,7 +46,7 @@ def test_a_model_below_a_gate_is_held_and_what_is_live_stays_live(cloud: Cloud) 
     assert "mae: " in held.reason
     assert "dominant_share: " in held.reason
     ((subject, text),) = cloud.mails()
-    assert subject == "[clip-search] Model held: it is not live"
+    assert subject.startswith("HELD clip-search: mae, ")
     assert "mae: " in text
     assert cloud.published("ModelHeld")[0]["detail"]["summary"]["gates"]
     # And the first is still live
@@ -58,7 +59,8 @@ def test_a_model_that_talks_around_its_json_is_held_for_its_valid_share(cloud: C
         f"Sure! {truth(query)}" if "deployment/" in model and "mill" in query else truth(query)
     )
     run_id = cloud.finish(cloud.drop(labelled())).id
-    assert gates(cloud, run_id) == {"valid_share": False, "mae": True, "dominant_share": True}
+    verdicts = {"min_golden": True, "valid_share": False, "mae": True, "dominant_share": True}
+    assert gates(cloud, run_id) == verdicts
     assert cloud.live() is None
 
 
@@ -92,7 +94,10 @@ def test_a_judges_job_that_fails_holds_the_model_with_bedrocks_message(cloud: Cl
     cloud.bedrock.evaluation_ends = (status, "The evaluator model is not available.")
     run = cloud.finish(cloud.drop(labelled()))
     assert run.state is State.HELD
-    assert f"judge: the judge's job {status.lower()}: The evaluator model is not available." in run.reason
+    assert (
+        f"judge: not judged: the judge's job {status.lower()}: The evaluator model is not available."
+        in run.reason
+    )
 
 
 def test_without_a_judge_no_evaluation_job_is_started(cloud: Cloud) -> None:
@@ -105,6 +110,7 @@ def test_a_second_run_is_measured_against_the_live_one_and_replaces_it(cloud: Cl
     # Given a live model, and the same task with another prompt
     cloud.upload_task(spec())
     first = cloud.finish(cloud.drop(labelled()))
+    first_pointer = cloud.live()
     cloud.upload_task(spec(prompt="Another prompt."))
     cloud.bedrock.asked.clear()
     # When a second dataset is dropped
@@ -117,8 +123,8 @@ def test_a_second_run_is_measured_against_the_live_one_and_replaces_it(cloud: Cl
     assert asked_live == {spec()["prompt"]}
     # And it was replaced, and is kept for a way back
     assert cloud.live().run_id == second.id
-    assert cloud.live().previous["run_id"] == first.id
-    assert "previous" not in cloud.live().previous
+    assert cloud.live().previous.run_id == first.id
+    assert cloud.live().previous == first_pointer.as_previous()
 
 
 def test_a_second_run_that_is_worse_than_the_live_one_is_held(cloud: Cloud) -> None:
@@ -197,7 +203,7 @@ def test_a_run_is_compared_with_the_model_that_it_replaces(cloud: Cloud) -> None
     assert cloud.finish(second).state is State.PROMOTED
     assert cloud.read(second, "metrics.json")["compared_with_live"]["run_id"] == pointer.run_id
     assert cloud.read(second, f"predictions/live-{pointer.run_id}.jsonl")
-    assert cloud.live().previous["run_id"] == pointer.run_id
+    assert cloud.live().previous.run_id == pointer.run_id
 
 
 def test_a_pointer_that_moves_while_the_gates_are_applied_is_compared_with_again(cloud: Cloud) -> None:
@@ -217,7 +223,7 @@ def test_a_pointer_that_moves_while_the_gates_are_applied_is_compared_with_again
     # Then it replaces that one, having been compared with it
     assert cloud.finish(second).state is State.PROMOTED
     assert cloud.read(second, "metrics.json")["compared_with_live"]["run_id"] == other.run_id
-    assert cloud.live().previous["run_id"] == other.run_id
+    assert cloud.live().previous.run_id == other.run_id
 
 
 def test_a_task_with_another_output_is_not_compared_with_the_live_one(cloud: Cloud) -> None:
@@ -315,7 +321,7 @@ def test_a_lost_race_for_the_live_pointer_is_run_again_at_once(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a run whose first attempt to take the pointer finds that another has just taken it
-    promote, attempts = RunTable.promote, []
+    promote, attempts = Transactions.promote, []
 
     def lose_once(*arguments: object, **options: object) -> Run:
         attempts.append(arguments)
@@ -323,7 +329,7 @@ def test_a_lost_race_for_the_live_pointer_is_run_again_at_once(
             raise Superseded("the live pointer has moved")
         return promote(*arguments, **options)
 
-    monkeypatch.setattr(RunTable, "promote", lose_once)
+    monkeypatch.setattr(Transactions, "promote", lose_once)
     cloud.upload_task(embedded_spec())
     # When it comes to its end, without watch
     run_id = cloud.drop(labelled())

@@ -1,88 +1,305 @@
-"""notify: a mail that a person can act on, for every outcome of a run."""
+"""notify: a message that a person can act on, for every outcome of a run, as a mail and for a chat."""
 
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from signalbox.events import Event, PipelineEvent
+from signalbox.measures import mattering
+from signalbox.run import NO_TASK
+from signalbox.store import REPORT
+from signalbox.wording import difference, harmless, shortened
 
-_SUBJECT_LENGTH = 100
-"""SNS takes subjects of less than 100 characters, ASCII only, on one line (SNS API reference, Publish)."""
+OUTCOMES = {
+    Event.MODEL_PROMOTED: "PROMOTED",
+    Event.MODEL_HELD: "HELD",
+    Event.DATASET_REJECTED: "REJECTED",
+    Event.RUN_FAILED: "FAILED",
+    Event.RUN_STALLED: "STALLED",
+    Event.MODEL_ROLLED_BACK: "ROLLED_BACK",
+    Event.REQUEST_REFUSED: "REFUSED",
+}
+"""What a subscription can filter by, beside the task."""
+_REPORTED = {"PROMOTED", "HELD", "ROLLED_BACK"}
+_LINK_HOLDS = timedelta(hours=12)
+_SUBJECT_LENGTH = 99
+"""SNS takes subjects of less than 100 characters, ASCII only, without control characters (SNS API, Publish)."""
+_TEXT_LENGTH = 10_000
+"""The text goes out twice; with the chat's it stays far below the 256 KB that SNS takes (SNS API, Publish)."""
+_CHAT_LENGTH = 2_500
+_LISTED = 25
 
 
-def message_of(event: PipelineEvent, bucket: str) -> tuple[str, str]:
-    """Write the subject and the plain text of the mail about an event.
+@dataclass(frozen=True)
+class Link:
+    """A presigned address of a report, and when it ends at the latest."""
+
+    url: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What is published on the topic.
+
+    Attributes
+    ----------
+    subject : str
+        The verdict and the task first.
+    text : str
+        Plain text, for mail and for whatever else subscribes.
+    chat : dict
+        The same for Amazon Q Developer in chat applications, which subscribes by https: its event schema for custom
+        notifications, version 1.0 (Amazon Q Developer in chat applications, Administrator Guide).
+    outcome, task : str
+        For the filter policies of subscriptions.
+    """
+
+    subject: str
+    text: str
+    chat: dict[str, Any]
+    outcome: str
+    task: str
+
+    def request(self) -> dict[str, Any]:
+        """Return it as SNS's Publish takes it."""
+        messages = {
+            "default": self.text,
+            "email": self.text,
+            "https": json.dumps(self.chat, ensure_ascii=False),
+        }
+        attributes = {"task": self.task, "outcome": self.outcome}
+        return {
+            "Subject": self.subject,
+            "MessageStructure": "json",
+            "Message": json.dumps(messages, ensure_ascii=False),
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        }
+
+
+def report_link(event: PipelineEvent, s3: Any, bucket: str) -> Link | None:
+    """Sign an address at which the report of an event's run can be read without credentials; None if it has none.
+
+    Parameters
+    ----------
+    s3 : boto3 S3 client
+        Its credentials bound the link: once they have ended it is refused, however long it was signed for.
+    """
+    if OUTCOMES[Event(event.detail_type)] not in _REPORTED:
+        return None
+    report = {"Bucket": bucket, "Key": f"runs/{event.detail.run_id}/{REPORT}"}
+    seconds = int(_LINK_HOLDS.total_seconds())
+    url = s3.generate_presigned_url("get_object", Params=report, ExpiresIn=seconds)
+    return Link(url, datetime.now(UTC) + _LINK_HOLDS)
+
+
+def notification_of(event: PipelineEvent, bucket: str, link: Link | None = None) -> Notification:
+    """Write what people are told of an event.
 
     Parameters
     ----------
     bucket : str
         The data bucket, where the run's report and findings lie.
+    link : Link | None
+        To the report, if there is one.
     """
-    run, summary = event.detail, event.detail.summary
-    headline, paragraphs = _WRITERS[Event(event.detail_type)](summary)
-    subject = " ".join(f"[{run.task}] {headline}".split()).encode("ascii", "replace").decode()
-    folder = f"s3://{bucket}/runs/{run.run_id}/"
-    where = [f"Run: {run.run_id}", f"Everything about it: {folder}", f"When: {run.at:%Y-%m-%d %H:%M} UTC"]
-    return subject[: _SUBJECT_LENGTH - 1], "\n\n".join([headline + ".", *paragraphs, "\n".join(where)]) + "\n"
+    run, kind = event.detail, Event(event.detail_type)
+    outcome, task = OUTCOMES[kind], run.task or NO_TASK
+    headline, paragraphs, advice = _WRITERS[kind](_plain(run.summary))
+    title = f"{outcome.replace('_', ' ')} {task}: {shortened(headline, 200)}"
+    facts = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    text = [title, facts, f"What to do: {advice}", _report(run.run_id, bucket, link), _where(event, bucket)]
+    steps = [_inert(shortened(advice, 500)), *([f"Report, for up to 12 hours: {link.url}"] if link else [])]
+    return Notification(
+        subject=_subject(title),
+        text=shortened("\n\n".join(part for part in text if part), _TEXT_LENGTH) + "\n",
+        chat=_chat(event, title, facts, steps, outcome, task),
+        outcome=outcome,
+        task=task,
+    )
 
 
-def _rejected(summary: dict[str, Any]) -> tuple[str, list[str]]:
+def _subject(title: str) -> str:
+    ascii_only = title.encode("ascii", "replace").decode()
+    return "".join(filter(str.isprintable, " ".join(ascii_only.split())))[:_SUBJECT_LENGTH]
+
+
+def _report(run_id: str, bucket: str, link: Link | None) -> str:
+    if link is None:
+        return ""
+    return (
+        f"Report, until {link.until:%Y-%m-%d %H:%M} UTC, or until the credentials end that signed the link:\n"
+        f"{link.url}\n"
+        f"Afterwards: aws s3 presign s3://{bucket}/runs/{run_id}/{REPORT} --expires-in 3600"
+    )
+
+
+def _where(event: PipelineEvent, bucket: str) -> str:
+    run = event.detail
+    named = (
+        f"Run: {run.run_id}\nEverything about it: s3://{bucket}/runs/{run.run_id}/\n" if run.run_id else ""
+    )
+    return f"{named}When: {run.at:%Y-%m-%d %H:%M} UTC"
+
+
+def _chat(
+    event: PipelineEvent, title: str, facts: str, steps: list[str], outcome: str, task: str
+) -> dict[str, Any]:
+    run = event.detail
+    return {
+        "version": "1.0",
+        "source": "custom",
+        "id": event.id,
+        "content": {
+            "textType": "client-markdown",
+            "title": _inert(shortened(title, 200)),
+            "description": f"```\n{_inert(shortened(facts, _CHAT_LENGTH))}\n```" if facts else _inert(title),
+            "nextSteps": steps,
+            "keywords": [outcome, task],
+        },
+        "metadata": {
+            "threadId": run.run_id or event.id,
+            "summary": _inert(shortened(title, 200)),
+            "eventType": outcome,
+            "additionalContext": {"task": task, "run_id": run.run_id, "outcome": outcome},
+        },
+    }
+
+
+def _inert(text: str) -> str:
+    """Take from a text what a chat would act on: mentions as <!channel>, links, and the end of a block of code."""
+    return text.translate(
+        str.maketrans(
+            "<>`",
+            "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}'",
+        )
+    )
+
+
+Written = tuple[str, list[str], str]
+"""The headline, what was found out in paragraphs, and what to do."""
+
+
+def _promoted(summary: dict[str, Any]) -> Written:
+    by = summary.get("promoted_by")
+    person = f"Promoted by {by.get('by') or 'a person'}: {by.get('reason')}" if by else ""
+    advice = "nothing; the router answers with it within half a minute. The report compares all candidates."
+    return f"{summary['model']} is live", [person, _numbers(summary)], advice
+
+
+def _held(summary: dict[str, Any]) -> Written:
+    failed = [gate for gate in summary["gates"] if not gate["passed"]]
+    reasons = _listed("Gates that failed:", [f"{gate['name']}: {gate['reason']}" for gate in failed])
+    advice = (
+        "look at the report; add records where the model is wrong, or change the task's gates, and drop the dataset "
+        "again. Or promote it all the same, with a reason. What was live stays live."
+    )
+    return ", ".join(gate["name"] for gate in failed), [reasons, _numbers(summary)], advice
+
+
+def _rejected(summary: dict[str, Any]) -> Written:
+    reasons = summary.get("reasons") or [summary.get("reason", "")]
     lines = [
-        f"  line {problem['line']}, {problem['field'] or 'all of it'}: {problem['reason']}"
+        f"line {problem['line']}, {problem['field'] or 'all of it'}: {problem['reason']}"
         for problem in summary.get("problems", [])
     ]
-    return "Dataset rejected", [
-        _listed("Why:", summary.get("reasons", [summary.get("reason", "")])),
-        *(["The first lines at fault (all are in validation.json):\n" + "\n".join(lines)] if lines else []),
-        "What to do: mend the dataset and drop it again. Nothing was trained and nothing was spent.",
-    ]
+    faults = _listed("The first lines at fault (all are in validation.json):", lines) if lines else ""
+    advice = "mend the dataset and drop it again. Nothing was trained and nothing was spent."
+    return reasons[0], [_listed("Why:", reasons), faults], advice
 
 
-def _promoted(summary: dict[str, Any]) -> tuple[str, list[str]]:
-    return f"Model promoted: {summary['model']} is live", [
-        _numbers(summary),
-        "What to do: nothing; the router answers with it within half a minute. report.html compares all candidates.",
-    ]
-
-
-def _held(summary: dict[str, Any]) -> tuple[str, list[str]]:
-    failed = [f"{gate['name']}: {gate['reason']}" for gate in summary["gates"] if not gate["passed"]]
-    return "Model held: it is not live", [
-        _listed("Gates that failed:", failed),
-        _numbers(summary),
-        "What to do: look at report.html; add records where the model is wrong, or change the task's gates, and drop "
-        "the dataset again. What was live stays live.",
-    ]
-
-
-def _failed(summary: dict[str, Any]) -> tuple[str, list[str]]:
+def _failed(summary: dict[str, Any]) -> Written:
     failure = summary["failure"]
-    return f"Run failed in {failure['step']}", [
-        f"Why: {failure['reason']}",
-        f"What to do: {failure['remedy']}",
-    ]
+    return f"in {failure['step']}", [f"Why: {failure['reason']}"], failure["remedy"]
 
 
-def _stalled(summary: dict[str, Any]) -> tuple[str, list[str]]:
-    return "Run stalled", [
-        f"Why: {summary.get('reason', 'it has been in one state for longer than expected')}",
-        "What to do: look at the logs of that step and at its job in the Bedrock console. The run is nudged every "
-        "minute. If it waits for something, it goes on waiting (a job that is stopped there ends it); otherwise it "
-        "fails by itself if it stays where it is.",
+def _stalled(summary: dict[str, Any]) -> Written:
+    reason = summary.get("reason", "it has been in one state for longer than expected")
+    advice = (
+        "look at the logs of that step and at its job in the Bedrock console. The run is nudged every minute. If it "
+        "waits for something, it goes on waiting (a job that is stopped there ends it); otherwise it fails by itself "
+        "if it stays where it is."
+    )
+    return reason, [f"Why: {reason}"], advice
+
+
+def _rolled_back(summary: dict[str, Any]) -> Written:
+    back = summary["rolled_back"]
+    alarm = back["how"] == "alarm"
+    by = f"the alarm {back['by']}" if alarm else back["by"] or "a person"
+    facts = [
+        f"Withdrawn: {summary.get('model', 'the model')} of {back['from_run_id']}",
+        f"Live again: {back['to_model']} of {back['to_run_id']}",
+        f"By: {by}",
+        f"Why: {back['reason']}",
     ]
+    advice = (
+        "find out what went wrong before the next drop; the report is of the model that was withdrawn. It can be "
+        "promoted again by a person until its deployment is retired."
+    )
+    return f"{back['to_model']} is live again", ["\n".join(facts)], advice
+
+
+def _refused(summary: dict[str, Any]) -> Written:
+    asked = {"PromotionRequested": "a promotion", "RollbackRequested": "a rollback"}
+    by = f" by {summary['by']}" if summary.get("by") else ""
+    what = asked.get(summary.get("asked", ""), "something")
+    facts = f"Asked for{by}: {what}\nWhy it cannot be done: {summary['reason']}"
+    return summary["reason"], [facts], "what the reason says, then ask again. Nothing has changed."
 
 
 _WRITERS = {
-    Event.DATASET_REJECTED: _rejected,
     Event.MODEL_PROMOTED: _promoted,
     Event.MODEL_HELD: _held,
+    Event.DATASET_REJECTED: _rejected,
     Event.RUN_FAILED: _failed,
     Event.RUN_STALLED: _stalled,
+    Event.MODEL_ROLLED_BACK: _rolled_back,
+    Event.REQUEST_REFUSED: _refused,
 }
 
 
+def _plain(found: Any) -> Any:
+    """Put every text of a summary on one line, without characters that hide or reorder others."""
+    match found:
+        case str():
+            return harmless(" ".join(found.split()))
+        case dict():
+            return {name: _plain(value) for name, value in found.items()}
+        case list():
+            return [_plain(value) for value in found]
+    return found
+
+
 def _listed(title: str, entries: list[str]) -> str:
-    return "\n".join([title, *(f"  - {entry}" for entry in entries)])
+    more = [f"and {len(entries) - _LISTED} more"] if len(entries) > _LISTED else []
+    return "\n".join([title, *(f"  - {shortened(entry)}" for entry in entries[:_LISTED] + more)])
 
 
 def _numbers(summary: dict[str, Any]) -> str:
-    measured = [f"{name}: {value:.4g}" for name, value in summary["metrics"].items()]
-    return _listed(f"Measured on {summary['golden']} golden queries ({summary['model']}):", measured)
+    """Set the numbers that matter beside those of the model that was live when they were measured."""
+    own, live = summary["metrics"], summary.get("live") or {}
+    heading = ["", "this model", *(["live model"] if live else [])]
+    rows = [
+        [
+            measure.title,
+            measure.written(own[measure.name]),
+            *([measure.written(live["metrics"].get(measure.name))] if live else []),
+        ]
+        for measure in mattering(own)
+    ]
+    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+    table = [
+        f"  {title:<{widths[0]}}"
+        + "".join(f"  {value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
+        for title, *values in (heading, *rows)
+    ]
+    verdict = []
+    if compared := summary.get("compared_with_live"):
+        verdict = [f"  Against {live.get('model', 'what is live')}: {difference(compared)}."]
+    return "\n".join(
+        [f"Measured on {summary['golden']} golden queries ({summary['model']}):", *table, *verdict]
+    )
