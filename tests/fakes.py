@@ -73,6 +73,8 @@ class FakeTable:
             for item in TransactItems:
                 if "Update" in item:
                     self.update_item(**item["Update"])
+                elif "ConditionCheck" in item:
+                    self._check(item["ConditionCheck"]["Key"]["id"], item["ConditionCheck"])
                 else:
                     self.put_item(**item["Put"])
         except Exception as error:
@@ -82,15 +84,18 @@ class FakeTable:
             raise cancelled from error
 
     def _check(self, identifier: str, request: Item) -> None:
-        item, condition = self.items.get(identifier), request["ConditionExpression"]
-        values = request.get("ExpressionAttributeValues", {})
-        holds = {
-            "attribute_not_exists(id)": lambda: item is None,
-            "#state = :from": lambda: item is not None and item["state"] == values[":from"],
-            "run_id = :replaces": lambda: item is not None and item["run_id"] == values[":replaces"],
-        }[condition]
-        if not holds():
-            raise client_error("ConditionalCheckFailedException")
+        """Check clauses joined by AND: attribute_not_exists(name) or name = :value."""
+        item = self.items.get(identifier, {})
+        names, values = (
+            request.get("ExpressionAttributeNames", {}),
+            request.get("ExpressionAttributeValues", {}),
+        )
+        for clause in request["ConditionExpression"].split(" AND "):
+            absent, equal = re.fullmatch(r"attribute_not_exists\((#?\w+)\)|(#?\w+ = :\w+)", clause).groups()
+            name, _, value = (equal or absent).partition(" = ")
+            found = item.get(names.get(name, name))
+            if found != (values[value] if equal else None):
+                raise client_error("ConditionalCheckFailedException")
 
     def _maybe_fail(self) -> None:
         error, self.fail_next = self.fail_next, None

@@ -150,6 +150,15 @@ class ScriptedBedrock:
             **_failure(deployment),
         }
 
+    def delete_custom_model_deployment(self, **request: Any) -> dict[str, Any]:
+        self._begin("DeleteCustomModelDeployment", request)
+        identifier = request["customModelDeploymentIdentifier"]
+        deleted = self._found(self.deployments, identifier, "DeleteCustomModelDeployment")
+        if deleted["status"] == "Creating":
+            raise client_error("ConflictException", "being created", "DeleteCustomModelDeployment")
+        self.deployments = {name: one for name, one in self.deployments.items() if one is not deleted}
+        return {}
+
     def create_evaluation_job(self, **request: Any) -> dict[str, Any]:
         self._begin("CreateEvaluationJob", request)
         job = {"arn": self._arn("evaluation-job"), "status": "InProgress", "message": "", "request": request}

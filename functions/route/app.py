@@ -24,7 +24,7 @@ from botocore.session import get_session as new_session
 from pydantic import AfterValidator, BaseModel, Field
 
 from signalbox.bedrock import Bedrock
-from signalbox.live import LivePointers
+from signalbox.live import LivePointers, Named, Rollback
 from signalbox.observability import logged, logger
 from signalbox.query import MAX_QUERY_CHARACTERS, printable
 from signalbox.route import Routed, Router, UnknownTask
@@ -103,15 +103,19 @@ class BatchAnswered(BaseModel):
 
 
 class LiveTask(BaseModel):
-    """What is live for a task, since when, what it replaced, and what was measured of it."""
+    """What is live for a task, since when and how, what it replaced, what was measured of it; its last rollback."""
 
     task: str
     run_id: str
     model: str
     since: str
+    how: str
+    by: str
+    reason: str
     output: dict[str, Any]
     metrics: dict[str, float]
-    previous: dict[str, Any] | None
+    previous: Named | None
+    last_rollback: Rollback | None
 
 
 class Fault(BaseModel):
@@ -188,9 +192,13 @@ def task(task: Annotated[TaskName, Path()]) -> LiveTask:
         run_id=live.run_id,
         model=live.model,
         since=live.since.isoformat(),
+        how=live.how,
+        by=live.by,
+        reason=live.reason,
         output=live.task["output"],
         metrics=live.metrics,
-        previous=live.previous,
+        previous=live.previous.named() if live.previous else None,
+        last_rollback=live.last_rollback,
     )
 
 

@@ -12,4 +12,6 @@ from signalbox.watch import watch
 @observed
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:
     """Act on the schedule."""
-    return {"nudged": watch(pipeline(), timedelta(seconds=int(setting("NUDGE_AFTER_SECONDS"))))}
+    nudge_after = timedelta(seconds=int(setting("NUDGE_AFTER_SECONDS")))
+    retire_after = timedelta(hours=float(setting("RETIRE_AFTER_HOURS")))
+    return {"nudged": watch(pipeline(), nudge_after, retire_after)}

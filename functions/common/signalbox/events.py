@@ -14,7 +14,9 @@ from pydantic import BaseModel
 from signalbox.run import DatasetObject, Run
 
 SOURCE = "signalbox"
+OPERATOR_SOURCE = "signalbox.operator"
 CONTRACT_VERSION = "1"
+REASON_LENGTH, NAME_OF_PERSON_LENGTH = 1000, 100
 
 
 class Event(StrEnum):
@@ -28,9 +30,23 @@ class Event(StrEnum):
     EVALUATION_COMPLETED = "EvaluationCompleted"
     MODEL_PROMOTED = "ModelPromoted"
     MODEL_HELD = "ModelHeld"
+    MODEL_ROLLED_BACK = "ModelRolledBack"
+    REQUEST_REFUSED = "RequestRefused"
     RUN_FAILED = "RunFailed"
     RUN_STALLED = "RunStalled"
     RUN_NUDGED = "RunNudged"
+    RETIREMENT_DUE = "RetirementDue"
+
+
+RESULTS_FIRST = frozenset({Event.MODEL_PROMOTED, Event.MODEL_HELD})
+"""Events that go out once metrics.json and report.html of the run are written, as they lead a person to them."""
+
+
+class Asked(StrEnum):
+    """What a person can ask for."""
+
+    PROMOTION = "PromotionRequested"
+    ROLLBACK = "RollbackRequested"
 
 
 class RunDetail(BaseModel):
@@ -38,8 +54,10 @@ class RunDetail(BaseModel):
 
     Attributes
     ----------
+    run_id, task : str
+        "" in RequestRefused where the request named none that exists.
     state : str
-        The state the run was in when the event was published.
+        The state the run was in when the event was published; "" without a run.
     at : datetime
         When it was published (UTC).
     summary : dict
@@ -71,6 +89,82 @@ class CustomizationJobEvent(EventBridgeModel):
 
     source: Literal["aws.bedrock"]
     detail: _JobDetail
+
+
+class OperatorRequest(BaseModel):
+    """A person's decision, put on the bus by `aws events put-events` or `local promote` and `local rollback`.
+
+    Attributes
+    ----------
+    id : str
+        Of the event: what arrives under one id a second time is the same request.
+    at : datetime
+        When it was asked (UTC, whole seconds).
+    run_id, task : str
+        The run to promote; the task to roll back. "" is what is not there or is no text.
+    reason, by : str
+        Why, and who says so; the reason is required.
+    """
+
+    id: str
+    at: datetime
+    asked: Asked
+    run_id: str = ""
+    task: str = ""
+    reason: str = ""
+    by: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The run or the task that it is about."""
+        return self.run_id if self.asked is Asked.PROMOTION else self.task
+
+    @property
+    def fault(self) -> str:
+        """What the request lacks or has too much of, "" if it can be considered."""
+        subject = "run_id" if self.asked is Asked.PROMOTION else "task"
+        for name, most in (
+            (subject, NAME_OF_PERSON_LENGTH),
+            ("reason", REASON_LENGTH),
+            ("by", NAME_OF_PERSON_LENGTH),
+        ):
+            value = getattr(self, name)
+            if not value and name != "by":
+                return f"{name} is required: a text"
+            if len(value) > most:
+                return f"{name} has {len(value):,} characters; at most {most:,} are kept"
+        return ""
+
+
+class _AlarmState(BaseModel):
+    value: str
+
+
+class _AlarmDetail(BaseModel):
+    alarmName: str  # noqa: N815 (CloudWatch's own key)
+    state: _AlarmState
+
+
+class AlarmEvent(EventBridgeModel):
+    """CloudWatch's "CloudWatch Alarm State Change" (CloudWatch user guide, "Alarm events and EventBridge").
+
+    `resources` holds the ARN of the one alarm.
+    """
+
+    source: Literal["aws.cloudwatch"]
+    detail: _AlarmDetail
+
+
+def request_in(event: dict[str, Any]) -> OperatorRequest:
+    """Return what a person asks for; what is missing or of another type is "", so that it can be refused in words."""
+    envelope = EventBridgeModel.model_validate(event)
+    detail = event["detail"]
+    said = {
+        name: detail[name].strip()
+        for name in ("run_id", "task", "reason", "by")
+        if isinstance(detail.get(name), str)
+    }
+    return OperatorRequest(id=envelope.id, at=envelope.time, asked=Asked(envelope.detail_type), **said)
 
 
 def dataset_in(event: dict[str, Any]) -> DatasetObject | None:
@@ -134,9 +228,21 @@ class EventBus:
         RuntimeError
             If EventBridge did not take it; the run's outbox keeps it.
         """
-        detail = RunDetail(
-            run_id=run.id, task=run.task, state=run.state, at=datetime.now(UTC), summary=_facts(run)
-        )
+        self._put(event, run_id=run.id, task=run.task, state=run.state, summary=_facts(run))
+
+    def refuse(self, request: OperatorRequest, task: str, reason: str) -> None:
+        """Publish that a person's request cannot be done, and why.
+
+        Raises
+        ------
+        RuntimeError
+            If EventBridge did not take it.
+        """
+        summary = {"asked": request.asked, "request": request.id, "by": request.by, "reason": reason}
+        self._put(Event.REQUEST_REFUSED, run_id=request.run_id, task=task, state="", summary=summary)
+
+    def _put(self, event: str, **facts: Any) -> None:
+        detail = RunDetail(at=datetime.now(UTC), **facts)
         entry = {
             "EventBusName": self._name,
             "Source": SOURCE,
@@ -145,7 +251,7 @@ class EventBus:
         }
         answer = self._events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
-            raise RuntimeError(f"EventBridge did not take {event} of {run.id}: {answer['Entries'][0]}")
+            raise RuntimeError(f"EventBridge did not take {event} of {detail.run_id}: {answer['Entries'][0]}")
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -1,16 +1,41 @@
 """The live pointer of a task: which run answers, with all that the router needs but the student itself."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 LIVE_PREFIX = "LIVE#"
 LIVE_ITEMS = "live"
 """The value of the index key `active` under which the pointers stand, apart from the runs under way."""
+_ROOM = 350 * 1024
+"""Bytes that a pointer may have; DynamoDB's items may have 400 KB (Developer Guide, "Quotas", item size)."""
 
 
-class Live(BaseModel):
+class Named(BaseModel):
+    """A pointer by its run, its model and its date alone; the rest stands in the run."""
+
+    run_id: str
+    model: str
+    since: datetime
+
+    def named(self) -> "Named":
+        """Return no more of a pointer than these."""
+        return Named(run_id=self.run_id, model=self.model, since=self.since)
+
+
+class Rollback(BaseModel):
+    """How a pointer was moved back: when, from which run to which, by whom and why."""
+
+    at: datetime
+    from_run_id: str
+    to_run_id: str
+    how: Literal["rollback", "alarm"]
+    by: str
+    reason: str
+
+
+class Live(Named):
     """What is live for a task.
 
     Attributes
@@ -27,20 +52,37 @@ class Live(BaseModel):
         The mean answer of the training data: weights, or label and confidence.
     metrics : dict
         The headline numbers of the model that answers first.
-    previous : dict | None
-        Run, model and date of the pointer before this one, for rollback; the rest stands in that run.
+    how : str
+        What made it live: the gates, a person, a person's rollback or an alarm's.
+    by, reason : str
+        Who, and why; "" for the gates.
+    previous : Live | Named | None
+        The pointer before this one, whole but for what came before it, so that a rollback is one write and exact. Only
+        named where an older version wrote it, or where both would not fit an item. None after a rollback.
+    last_rollback : Rollback | None
+        Of this task, however long ago.
     """
 
     task_name: str
-    run_id: str
-    model: str
-    since: datetime
     task: dict[str, Any]
     student: bool
     deployment_arn: str | None = None
     prior: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
-    previous: dict[str, Any] | None = None
+    how: Literal["gates", "person", "rollback", "alarm"] = "gates"
+    by: str = ""
+    reason: str = ""
+    previous: "Live | Named | None" = Field(default=None, union_mode="left_to_right")
+    last_rollback: Rollback | None = None
+
+    @property
+    def run_ids(self) -> set[str]:
+        """The runs whose deployments are kept: the live one and the one before it."""
+        return {self.run_id} | ({self.previous.run_id} if self.previous else set())
+
+    def as_previous(self) -> "Live":
+        """Return the pointer as its successor keeps it."""
+        return self.model_copy(update={"previous": None, "last_rollback": None})
 
     def item(self) -> dict[str, str]:
         """Return the pointer as an item of the run table, every attribute a string.
@@ -52,8 +94,19 @@ class Live(BaseModel):
             "run_id": self.run_id,
             "active": LIVE_ITEMS,
             "updated_at": self.since.isoformat(),
-            "pointer": self.model_dump_json(),
+            "pointer": self._text(),
         }
+
+    @property
+    def as_read(self) -> dict[str, str]:
+        """The attributes by which a write makes sure that the pointer is still this one."""
+        return {"run_id": self.run_id, "updated_at": self.since.isoformat()}
+
+    def _text(self) -> str:
+        text = self.model_dump_json()
+        if len(text.encode()) <= _ROOM or self.previous is None:
+            return text
+        return self.model_copy(update={"previous": self.previous.named()}).model_dump_json()
 
 
 class LivePointers:

@@ -18,6 +18,7 @@ from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Super
 from signalbox.settings import setting
 from signalbox.store import TASK, RunStore
 from signalbox.task import Task
+from signalbox.transactions import Transactions
 
 _HEARTBEAT_SECONDS = 30
 
@@ -31,20 +32,25 @@ class Pipeline:
     bus: EventBus
     bedrock: Bedrock
 
+    @property
+    def transactions(self) -> Transactions:
+        """The writes to the run table that hold together."""
+        return Transactions(self.runs)
+
     def advance(self, run: Run, to: State, *, event: str | None, note: str = "", **changes: object) -> Run:
         """Move a run on and publish the event that says so; see `RunTable.move`.
 
         Should the event be lost between the two, it is still in the run's outbox, and `watch` publishes it.
         """
         moved = self.runs.move(run, to, event=event, note=note, **changes)
-        self.announce(run, moved)
+        self.count(run, moved)
+        self.deliver(moved)
         return moved
 
-    def announce(self, before: Run, moved: Run) -> None:
-        """Count, log and publish a transition that has been written."""
+    def count(self, before: Run, moved: Run) -> None:
+        """Count and log a transition that has been written."""
         metrics.add_metric(name=f"Run{moved.state.value.title()}", unit="Count", value=1)
         logger.info("run advanced", extra={"from_state": before.state, "to_state": moved.state})
-        self.deliver(moved)
 
     def deliver(self, run: Run) -> None:
         """Publish the event in a run's outbox, if there is one, and empty the outbox."""

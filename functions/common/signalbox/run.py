@@ -1,11 +1,9 @@
 """A run: one dataset on its way to a live model. The run table is the truth; every event only nudges."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -13,7 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
-from signalbox.live import LIVE_PREFIX, Live
+from signalbox.items import condition_failed, item_of, outdated, plain, update_of
+from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
 from signalbox.task import NAME_LENGTH, NAME_PATTERN
 
 NO_TASK = "no_task"
@@ -21,6 +20,8 @@ NO_TASK = "no_task"
 ACTIVE_INDEX = "active-runs"
 TASK_INDEX = "runs-by-task"
 _ACTIVE = "active"
+_DEPLOYED = "deployed"
+"""The value of the index key under which ended runs stand that still hold a deployment."""
 
 
 class State(StrEnum):
@@ -59,6 +60,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     }.items()
 }
 """From each state that is not an end, the states that may follow."""
+PROMOTABLE = frozenset({State.HELD, State.PROMOTED})
+"""The ends from which a person, and nobody else, may promote: held, or promoted and no longer live."""
 
 
 class DatasetObject(BaseModel):
@@ -98,12 +101,17 @@ class PermanentFailure(Exception):
 
 
 class Moment(BaseModel):
-    """One entry of a run's history: the state it came to, what there is to say, the event that was published."""
+    """One entry of a run's history: the state it came to, what there is to say, the event that was published.
+
+    `by` and `reason` are a person's, or an alarm's, where it was not a step of the pipeline that moved the run.
+    """
 
     state: State
     at: datetime
     note: str = ""
     event: str = ""
+    by: str = ""
+    reason: str = ""
 
 
 class Run(BaseModel):
@@ -117,6 +125,10 @@ class Run(BaseModel):
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
     waiting : str
         What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
+    released_at : datetime | None
+        Since when an ended run's deployment has been neither live nor kept for a way back, as `watch` noted.
+    retired_at : datetime | None
+        When its deployment was given up; from then on the run cannot go live.
     summary : dict
         What the last step found, small enough for an event and a mail.
     """
@@ -137,6 +149,8 @@ class Run(BaseModel):
     model_arn: str | None = None
     deployment_arn: str | None = None
     judge_job_arn: str | None = None
+    released_at: datetime | None = None
+    retired_at: datetime | None = None
     summary: dict[str, Any] = {}
 
 
@@ -171,30 +185,34 @@ class RunTable:
 
     def receive(self, dataset: DatasetObject) -> Run:
         """Create the run of a dropped dataset, or return it as it is if it has been created before."""
-        now = _now()
+        at = now()
         run = Run(
             id=run_id_for(dataset),
             task=dataset.task,
             state=State.RECEIVED,
-            created_at=now,
-            updated_at=now,
+            created_at=at,
+            updated_at=at,
             dataset=dataset,
-            history=[Moment(state=State.RECEIVED, at=now, note=f"s3://{dataset.bucket}/{dataset.key}")],
+            history=[Moment(state=State.RECEIVED, at=at, note=f"s3://{dataset.bucket}/{dataset.key}")],
         )
         try:
             self._table.put_item(
-                Item=_item(run) | {_ACTIVE: _ACTIVE}, ConditionExpression="attribute_not_exists(id)"
+                Item=item_of(run) | {_ACTIVE: _ACTIVE}, ConditionExpression="attribute_not_exists(id)"
             )
         except ClientError as error:
-            if not _condition_failed(error):
+            if not condition_failed(error):
                 raise
             return self.load(run.id) or run
         return run
 
     def load(self, run_id: str) -> Run | None:
-        """Return a run, or None if there is none of this id."""
-        item = self._table.get_item(Key={"id": run_id}, ConsistentRead=True).get("Item")
+        """Return a run, or None if there is none of this id; what else is in the table has a # in its own."""
+        item = self.item(run_id) if run_id and "#" not in run_id else None
         return _run(item) if item else None
+
+    def item(self, key: str) -> dict[str, Any] | None:
+        """Return an item of the table as it stands there, or None."""
+        return self._table.get_item(Key={"id": key}, ConsistentRead=True).get("Item")
 
     def move(self, run: Run, to: State, *, event: str | None, note: str = "", **changes: Any) -> Run:
         """Advance a run by one conditional write.
@@ -217,91 +235,51 @@ class RunTable:
         Superseded
             If the run is no longer in the state it was loaded in.
         """
-        moved, write = self._transition(run, to, event, note, changes)
+        if to not in TRANSITIONS.get(run.state, frozenset()):
+            raise ValueError(f"{run.id}: no transition leads from {run.state} to {to}")
+        moved, write = transition(run, Moment(state=to, at=now(), note=note, event=event or ""), changes)
         try:
             self._table.update_item(**write)
         except ClientError as error:
-            if _condition_failed(error):
+            if condition_failed(error):
                 raise Superseded(f"{run.id} is no longer {run.state}") from error
             raise
         return moved
 
-    def promote(
-        self, run: Run, live: Live, replaces: str | None, *, event: str, note: str, **changes: Any
-    ) -> Run:
-        """Move a run to PROMOTED and the task's live pointer to it, both or neither.
+    def transact(self, *writes: dict[str, Any]) -> None:
+        """Make writes to several items of the table, all of them or none.
 
         Parameters
         ----------
-        replaces : str | None
-            The run id that the pointer was read to name; None if there was no pointer.
+        writes
+            Each one entry of TransactItems, without the table's name.
 
         Raises
         ------
         Superseded
-            If either has moved since it was read.
+            If one of them no longer finds what was read.
         """
-        moved, update = self._transition(run, State.PROMOTED, event, note, changes)
-        pointer: dict[str, Any] = {
-            "TableName": self._table.name,
-            "Item": live.item(),
-            "ConditionExpression": "attribute_not_exists(id)",
-        }
-        if replaces is not None:
-            pointer |= {
-                "ConditionExpression": "run_id = :replaces",
-                "ExpressionAttributeValues": {":replaces": replaces},
-            }
+        named = [
+            {kind: {"TableName": self._table.name, **write} for kind, write in each.items()}
+            for each in writes
+        ]
         try:
-            self._table.meta.client.transact_write_items(
-                TransactItems=[{"Update": {"TableName": self._table.name, **update}}, {"Put": pointer}]
-            )
+            self._table.meta.client.transact_write_items(TransactItems=named)
         except ClientError as error:
-            if _outdated(error):
-                raise Superseded(f"{run.id} or the live pointer of {run.task} has moved") from error
+            if outdated(error):
+                raise Superseded("what was read for this has changed since") from error
             raise
-        return moved
-
-    def _transition(
-        self, run: Run, to: State, event: str | None, note: str, changes: dict[str, Any]
-    ) -> tuple[Run, dict[str, Any]]:
-        """Return the run after a transition, and the conditional update that brings it about."""
-        if to not in TRANSITIONS.get(run.state, frozenset()):
-            raise ValueError(f"{run.id}: no transition leads from {run.state} to {to}")
-        now = _now()
-        moment = Moment(state=to, at=now, note=note, event=event or "")
-        moved = run.model_copy(
-            update={"reason": ""}  # why it had stalled in the state that it leaves
-            | changes
-            | {
-                "state": to,
-                "updated_at": now,
-                "history": [*run.history, moment],
-                "outbox": event,
-                "waiting": "",
-                "stalled": False,
-            }
-        )
-        values = _item(moved)
-        changed = {
-            name: values.get(name)
-            for name in (*changes, "state", "updated_at", "outbox", "waiting", "stalled", "reason")
-        }
-        changed["history"] = values["history"]
-        changed[_ACTIVE] = _ACTIVE if event or not to.ended else None
-        return moved, {
-            "Key": {"id": run.id},
-            **_update_expression(changed, condition="#state = :from", values={":from": run.state.value}),
-        }
 
     def delivered(self, run: Run) -> None:
-        """Note that the event in the run's outbox has been published."""
-        gone: dict[str, Any] = {"outbox": None} | ({_ACTIVE: None} if run.state.ended else {})
-        self._change(run, gone)
+        """Note that the event in the run's outbox has been published; one that it owes since stays owed."""
+        expected: dict[str, Any] = {"outbox": run.outbox}
+        if run.state.ended:
+            expected["updated_at"] = run.updated_at
+        self._change(run, {"outbox": None} | ({_ACTIVE: _place(run)} if run.state.ended else {}), expected)
 
     def touch(self, run: Run) -> None:
         """Give a sign of life from a step that takes minutes, so that `watch` leaves the run to it."""
-        self._change(run, {"updated_at": _now().isoformat()})
+        self._change(run, {"updated_at": now()})
 
     def wait(self, run: Run, reason: str) -> None:
         """Note what a run is waiting for, "" if nothing; its state and its place in the line of `watch` stay."""
@@ -314,18 +292,37 @@ class RunTable:
         self._change(run, {"stalled": True, "outbox": "RunStalled", "reason": note})
         return stalled
 
-    def _change(self, run: Run, changes: dict[str, Any]) -> None:
+    def note_release(self, run: Run, at: datetime | None) -> None:
+        """Note since when an ended run is neither live nor previous, None if it is one of them."""
+        self._change(run, {"released_at": at}, {"updated_at": run.updated_at, "retired_at": None})
+
+    def note_retired(self, run: Run, note: str) -> None:
+        """Note that the deployment of a run is gone."""
+        moment = Moment(state=run.state, at=now(), note=note)
+        changes = {"history": item_of(run.model_copy(update={"history": [*run.history, moment]}))["history"]}
+        self._change(run, changes | {_ACTIVE: None}, {_ACTIVE: _DEPLOYED})
+
+    def _change(self, run: Run, changes: dict[str, Any], expected: dict[str, Any] | None = None) -> None:
         """Change attributes of a run that is still in the state it was loaded in; otherwise leave it."""
-        write = _update_expression(changes, condition="#state = :from", values={":from": run.state.value})
+        write = update_of(run.id, changes, {"state": run.state} | (expected or {}))
         try:
-            self._table.update_item(Key={"id": run.id}, **write)
+            self._table.update_item(**write)
         except ClientError as error:
-            if not _condition_failed(error):
+            if not condition_failed(error):
                 raise
 
     def active(self) -> Iterator[Run]:
         """Return every run for which something is still to be done, the longest untouched first."""
         return map(_run, self._query(ACTIVE_INDEX, _ACTIVE, _ACTIVE))
+
+    def deployed(self) -> Iterator[Run]:
+        """Return every ended run that still holds a deployment, the longest ended first."""
+        return map(_run, self._query(ACTIVE_INDEX, _ACTIVE, _DEPLOYED))
+
+    def live_tasks(self) -> list[str]:
+        """Return the tasks for which something is live; the index lags behind the table a little."""
+        items = self._query(ACTIVE_INDEX, _ACTIVE, LIVE_ITEMS)
+        return [item["id"].removeprefix(LIVE_PREFIX) for item in items]
 
     def of_task(self, task: str, limit: int) -> list[Run]:
         """Return the runs of a task, the newest first, `limit` of them at most.
@@ -348,54 +345,54 @@ class RunTable:
 
     def live(self, task: str) -> Live | None:
         """Return the live pointer of a task, or None if nothing is live."""
-        item = self._table.get_item(Key={"id": LIVE_PREFIX + task}, ConsistentRead=True).get("Item")
+        item = self.item(LIVE_PREFIX + task)
         return Live.model_validate_json(item["pointer"]) if item else None
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """Return the moment (UTC)."""
     return datetime.now(UTC)
 
 
-def _item(model: BaseModel) -> dict[str, Any]:
-    """Write a model as DynamoDB takes it: numbers as Decimal, nothing that is None."""
-    plain = json.loads(model.model_dump_json(exclude_none=True), parse_float=Decimal)
-    return {key: value for key, value in plain.items() if value is not None}
+def transition(
+    run: Run, moment: Moment, changes: dict[str, Any], expected: dict[str, Any] | None = None
+) -> tuple[Run, dict[str, Any]]:
+    """Return a run after a moment of its history, and the conditional update that brings it there.
+
+    Parameters
+    ----------
+    moment : Moment
+        Its event is owed from then on.
+    changes : dict
+        Attributes of `Run` to set.
+    expected : dict
+        What else than its state must be as it was read; None of an attribute that must not be there.
+    """
+    moved = run.model_copy(
+        update={"reason": ""}  # why it had stalled in the state that it leaves
+        | changes
+        | {
+            "state": moment.state,
+            "updated_at": moment.at,
+            "history": [*run.history, moment],
+            "outbox": moment.event or None,
+            "waiting": "",
+            "stalled": False,
+        }
+    )
+    values = item_of(moved)
+    changed = {
+        name: values.get(name)
+        for name in (*changes, "state", "updated_at", "outbox", "waiting", "stalled", "reason", "history")
+    }
+    changed[_ACTIVE] = _ACTIVE if moment.event or not moved.state.ended else _place(moved)
+    return moved, update_of(run.id, changed, {"state": run.state} | (expected or {}))
+
+
+def _place(ended: Run) -> str | None:
+    """Where in the index an ended run stands that owes nothing."""
+    return _DEPLOYED if ended.deployment_arn else None
 
 
 def _run(item: dict[str, Any]) -> Run:
-    return Run.model_validate(_plain(item))
-
-
-def _plain(item: Any) -> Any:
-    """Turn DynamoDB's Decimals back into numbers."""
-    if isinstance(item, dict):
-        return {key: _plain(value) for key, value in item.items()}
-    if isinstance(item, list):
-        return [_plain(value) for value in item]
-    if isinstance(item, Decimal):
-        return int(item) if item == item.to_integral_value() else float(item)
-    return item
-
-
-def _update_expression(changes: dict[str, Any], condition: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Write an update that sets every given attribute, and removes those that are None."""
-    sets = [name for name, value in changes.items() if value is not None]
-    removes = [name for name, value in changes.items() if value is None]
-    expression = ("SET " + ", ".join(f"#{name} = :{name}" for name in sets)) if sets else ""
-    expression += (" REMOVE " + ", ".join(f"#{name}" for name in removes)) if removes else ""
-    return {
-        "UpdateExpression": expression.strip(),
-        "ConditionExpression": condition,
-        "ExpressionAttributeNames": {f"#{name}": name for name in {*changes, "state"}},
-        "ExpressionAttributeValues": values | {f":{name}": changes[name] for name in sets},
-    }
-
-
-def _outdated(error: ClientError) -> bool:
-    """Tell a transaction that lost a race from one that is refused for another reason, an item's size say."""
-    reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", ())}
-    return bool(reasons & {"ConditionalCheckFailed", "TransactionConflict"})
-
-
-def _condition_failed(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
+    return Run.model_validate(plain(item))

@@ -3,9 +3,11 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-from signalbox.events import Event
+from signalbox import console
+from signalbox.events import RESULTS_FIRST, Event
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
+from signalbox.retirement import look_through
 from signalbox.run import Failure, Run, State, run_id_for
 
 _SWEPT = timedelta(days=1)
@@ -16,7 +18,7 @@ _POLLED = {State.DEPLOYING}
 _PATIENCE = {
     State.TRAINING: timedelta(hours=24),
     State.DEPLOYING: timedelta(hours=1),
-    State.EVALUATING: timedelta(hours=6),
+    State.EVALUATING: timedelta(hours=7),  # the step ends a judge's job that is late, by default after six
 }
 """How long Bedrock may be at work in a state before the run is called stalled."""
 _WAITING = timedelta(hours=24)
@@ -25,7 +27,7 @@ _OTHERWISE = timedelta(hours=1)
 """And if it waits for nothing. A run that waits for nothing fails after as long again."""
 
 
-def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
+def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -> int:
     """Go once through everything that is not finished, and return how many runs were nudged.
 
     Heals a lost event, a crash between two steps, a quota that was used up, and a deployment, which announces
@@ -35,10 +37,14 @@ def watch(pipeline: Pipeline, nudge_after: timedelta) -> int:
     ----------
     nudge_after : timedelta
         How long a run may stay untouched before it is nudged, so that steps at work are left alone.
+    retire_after : timedelta
+        How long the deployment of a run is kept that is neither live nor the one before.
     """
     now = datetime.now(UTC)
     nudged = _heal_all(now, pipeline, nudge_after)
-    _register_unannounced(pipeline, now, nudge_after)  # last: S3 may be slow, or not answer
+    look_through(pipeline, now, retire_after)
+    _register_unannounced(pipeline, now, nudge_after)  # after healing: S3 may be slow, or not answer
+    console.publish(pipeline)
     return nudged
 
 
@@ -68,10 +74,13 @@ def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timede
 
 def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     """Publish what is owed, and nudge, announce or end the run."""
+    stayed = now - run.history[-1].at
+    if run.outbox in RESULTS_FIRST and stayed < _OTHERWISE:  # after that people are told without the results
+        pipeline.bus.publish(Event.RUN_NUDGED, run)
+        return True
     pipeline.deliver(run)
     if run.state.ended:
         return False
-    stayed = now - run.history[-1].at
     patience = _PATIENCE.get(run.state, _WAITING if run.waiting else _OTHERWISE)
     if stayed > 2 * patience and not run.waiting:  # what it waits for may have been paid for
         _end(run, stayed, pipeline)

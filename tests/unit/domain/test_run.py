@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 import pytest
-from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,27 +188,6 @@ EVALUATED = (
 )  # fmt: skip
 
 
-def test_promotion_moves_run_and_pointer_together() -> None:
-    runs, _, run = received()
-    run = advanced(runs, run, *EVALUATED)
-    runs.promote(run, live(run.id), None, event="ModelPromoted", note="live")
-    assert runs.load(run.id).state is State.PROMOTED
-    assert runs.live("clip-search").prior == {"weights": {"a": 0.25, "b": 0.75}}
-
-
-@pytest.mark.parametrize("replaces", [None, "clip-search-another"])
-def test_a_pointer_that_has_moved_since_it_was_read_stops_the_promotion(replaces: str | None) -> None:
-    # Given a pointer that another run has just taken
-    runs, fake, run = received()
-    run = advanced(runs, run, *EVALUATED)
-    fake.items["LIVE#clip-search"] = {"id": "LIVE#clip-search", "run_id": "clip-search-rival"}
-    # When this run is promoted on what was read before, then neither moves
-    with pytest.raises(Superseded):
-        runs.promote(run, live(run.id), replaces, event="ModelPromoted", note="live")
-    assert runs.load(run.id).state is State.EVALUATED
-    assert fake.items["LIVE#clip-search"]["run_id"] == "clip-search-rival"
-
-
 @pytest.mark.parametrize("call", ["load", "move", "touch", "receive"])
 def test_an_error_of_the_table_goes_on_to_be_retried(call: str) -> None:
     runs, fake, run = received()
@@ -222,30 +200,3 @@ def test_an_error_of_the_table_goes_on_to_be_retried(call: str) -> None:
     }
     with pytest.raises(Exception, match="ProvisionedThroughputExceeded"):
         calls[call]()
-
-
-def test_a_promotion_that_is_refused_for_its_size_is_no_lost_race() -> None:
-    runs, fake, run = received()
-    run = advanced(runs, run, *EVALUATED)
-    refused = client_error("TransactionCanceledException", operation="TransactWriteItems")
-    refused.response["CancellationReasons"] = [{"Code": "None"}, {"Code": "ValidationError"}]
-    fake.fail_next = refused
-    with pytest.raises(ClientError):
-        runs.promote(run, live(run.id), None, event="ModelPromoted", note="live")
-
-
-def test_the_runs_of_a_task_come_newest_first_without_its_live_pointer() -> None:
-    # Given three runs of a task, one of them live, and one of another
-    runs, fake, _ = received()
-    first, second, third = (runs.receive(dataset_object(version_id=f"v{number}")) for number in (7, 8, 9))
-    for item, second_of_day in zip((first, second, third), (1, 2, 3), strict=True):
-        fake.items[item.id]["created_at"] = f"2027-01-01T00:00:0{second_of_day}Z"
-    runs.receive(dataset_object(key="datasets/other/d.jsonl"))
-    fake.items |= {"LIVE#clip-search": live(first.id).item()}
-    # When the newest are asked for
-    listed = runs.of_task("clip-search", limit=2)
-    # Then they come, and nothing else
-    assert [run.id for run in listed] == [third.id, second.id]
-    assert {run.id for run in runs.of_task("clip-search", limit=9)} >= {first.id, second.id, third.id}
-    assert all(isinstance(run, Run) for run in runs.of_task("clip-search", limit=9))
-    assert runs.of_task("nobody", limit=9) == []

@@ -17,7 +17,7 @@ from tests.builders import BUCKET, dataset_object
 from tests.fakes import FakeEvents, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
 
-FIVE_MINUTES = timedelta(minutes=5)
+FIVE_MINUTES, A_DAY = timedelta(minutes=5), timedelta(days=1)
 
 
 class World:
@@ -40,7 +40,7 @@ class World:
 
     def watch(self) -> int:
         """Let the clock call watch once."""
-        return watch(self.pipeline, FIVE_MINUTES)
+        return watch(self.pipeline, FIVE_MINUTES, A_DAY)
 
     @property
     def only(self) -> Run:
@@ -104,7 +104,7 @@ def test_an_owed_event_that_cannot_be_published_stays_owed(world: World) -> None
     assert world.only.outbox == "ModelHeld"
 
 
-PATIENCE = [(State.RECEIVED, 1), (State.DEPLOYING, 1), (State.EVALUATING, 6), (State.TRAINING, 24)]
+PATIENCE = [(State.RECEIVED, 1), (State.DEPLOYING, 1), (State.EVALUATING, 7), (State.TRAINING, 24)]
 
 
 @pytest.mark.parametrize(("state", "hours"), PATIENCE)

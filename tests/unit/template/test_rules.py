@@ -25,7 +25,7 @@ def sample(name: str) -> Event:
 
 def matched(stack: Stack, event: Event) -> list[Resource]:
     """Return the rules that match an event on the bus on which its source publishes."""
-    bus = "EventBus" if event["source"] == "signalbox" else None
+    bus = "EventBus" if event["source"].startswith("signalbox") else None
     rules = [rule for rule in stack.of_type("Events::Rule") if "EventPattern" in rule.properties]
     on_bus = [rule for rule in rules if rule.properties.get("EventBusName") == bus]
     return [rule for rule in on_bus if matches(rule.properties["EventPattern"], event)]
@@ -102,6 +102,26 @@ def with_job_status(status: str) -> Callable[[Event], None]:
     return mutate
 
 
+def of_alarm(name: str) -> Callable[[Event], None]:
+    def mutate(event: Event) -> None:
+        event["resources"] = [f"arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}"]
+
+    mutate.__name__ = f"of alarm {name}"
+    return mutate
+
+
+def with_alarm_state(value: str) -> Callable[[Event], None]:
+    def mutate(event: Event) -> None:
+        event["detail"]["state"]["value"] = value
+
+    mutate.__name__ = f"in alarm state {value}"
+    return mutate
+
+
+def from_the_pipeline(event: Event) -> None:
+    event["source"] = "signalbox"
+
+
 def status_as_batch_jobs_have_it(event: Event) -> None:
     event["detail"]["status"] = event["detail"].pop("jobStatus")
 
@@ -151,9 +171,24 @@ NEAR_MISSES = [
         for miss in (another_source, another_kind)
     ],
     *[
-        ("validate/Nudged", in_state(state))
-        for state in ("REJECTED", "PROMOTED", "HELD", "FAILED", "received", "")
+        (f"promote/{asked}Requested", miss)
+        for asked in ("Promotion", "Rollback")
+        for miss in (another_source, another_kind, from_the_pipeline)
     ],
+    *[
+        (f"promote/{what}AlarmRang", miss)
+        for what in ("Fallback", "Fault")
+        for miss in (
+            another_source,
+            another_kind,
+            of_alarm("RouteLatencyAlarm"),
+            of_alarm("RouteFallbackAlarmOfSomebodyElse"),
+            with_alarm_state("OK"),
+            with_alarm_state("INSUFFICIENT_DATA"),
+        )
+    ],
+    *[("deploy/RetirementDue", miss) for miss in (another_source, another_kind)],
+    *[("validate/Nudged", in_state(state)) for state in ("REJECTED", "FAILED", "received", "")],
 ]
 
 
@@ -177,6 +212,8 @@ def test_a_nudge_calls_the_function_whose_turn_it_is(stack: Stack) -> None:
         "DEPLOYED": "Evaluate",
         "EVALUATING": "Judge",
         "EVALUATED": "Promote",
+        "PROMOTED": "Promote",
+        "HELD": "Promote",
     }
     for state, function in turns.items():
         nudge = sample("validate/Nudged")

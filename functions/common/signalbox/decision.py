@@ -1,0 +1,110 @@
+"""A person's decision: a run is promoted, or a task rolled back, because somebody says so and why."""
+
+from signalbox.events import Asked, OperatorRequest
+from signalbox.live import Live
+from signalbox.observability import logger
+from signalbox.pipeline import Pipeline
+from signalbox.promote import RACES, pointer_of
+from signalbox.publication import complete
+from signalbox.rollback import NotPossible, require_deployment, roll_back
+from signalbox.run import PROMOTABLE, Run, Superseded
+from signalbox.store import TASK, VALIDATION
+
+
+def decide(request: OperatorRequest, pipeline: Pipeline) -> None:
+    """Do what a person asks for, or publish why it cannot be done; once, however often the request arrives.
+
+    Raises
+    ------
+    Superseded
+        If others moved the live pointer at every attempt.
+    """
+    logger.set_correlation_id(request.id)
+    for _ in range(RACES):
+        outcome = pipeline.transactions.outcome(request.id)
+        if outcome is not None:
+            _complete(outcome.run_id, pipeline)
+            return
+        try:
+            _act(request, pipeline)
+            return
+        except NotPossible as reason:
+            logger.info("request refused", extra={"asked": request.asked, "reason": str(reason)})
+            _refuse(request, str(reason), pipeline)
+            return
+        except Superseded as superseded:
+            logger.info("request tried again", extra={"reason": str(superseded)})
+    raise Superseded(f"request {request.id} lost {RACES} races for the live pointer")
+
+
+def _act(request: OperatorRequest, pipeline: Pipeline) -> None:
+    if request.fault:
+        raise NotPossible(request.fault)
+    if request.asked is Asked.ROLLBACK:
+        roll_back(
+            request.task,
+            pipeline,
+            how="rollback",
+            by=request.by,
+            reason=request.reason,
+            asked_at=request.at,
+            request=request,
+        )
+    else:
+        _promote(request, pipeline)
+
+
+def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
+    """Promote a run that was held, or that was live once: HELD | PROMOTED -> PROMOTED."""
+    run = pipeline.runs.load(request.run_id)
+    if run is None:
+        raise NotPossible(f"there is no run {request.run_id}")
+    live = pipeline.runs.live(run.task)
+    _require_promotable(run, live, pipeline)
+    if run.outbox is not None:
+        complete(run, pipeline)
+        raise Superseded(f"{run.id} owed {run.outbox}")
+    pointer = pointer_of(run, live, pipeline, how="person", by=request.by, reason=request.reason)
+    said = {"by": request.by, "reason": request.reason, "at": pointer.since.isoformat()}
+    summary = {name: fact for name, fact in run.summary.items() if name != "rolled_back"} | {
+        "promoted_by": said
+    }
+    note = f"live, in place of {live.run_id}" if live else "live"
+    promoted = pipeline.transactions.promote(
+        run, pointer, live, note=note, request=request, summary=summary, reason=request.reason
+    )
+    pipeline.count(run, promoted)
+    complete(promoted, pipeline)
+
+
+def _require_promotable(run: Run, live: Live | None, pipeline: Pipeline) -> None:
+    """Make sure that a run may go live by a person's decision, and that it would answer."""
+    if live is not None and live.run_id == run.id:
+        raise NotPossible(f"{run.id} is live already")
+    if run.state not in PROMOTABLE:
+        raise NotPossible(f"{run.id} is {run.state}; a run that is HELD, or was live before, can be promoted")
+    if run.retired_at is not None:
+        raise NotPossible(
+            f"the deployment of {run.id} was retired on {run.retired_at:%Y-%m-%d}; drop its dataset again"
+        )
+    for name in (TASK, VALIDATION):
+        if not pipeline.store.has(run.id, name):
+            raise NotPossible(f"{run.id} has no {name}: its prefix has been emptied")
+    require_deployment(run.id, run.deployment_arn, pipeline)
+
+
+def _refuse(request: OperatorRequest, reason: str, pipeline: Pipeline) -> None:
+    """Tell people, then keep the answer; told twice is better than never."""
+    run = pipeline.runs.load(request.run_id)
+    pipeline.bus.refuse(request, run.task if run else request.task, reason)
+    try:
+        pipeline.transactions.refuse(request, reason)
+    except Superseded:
+        logger.info("request answered meanwhile")
+
+
+def _complete(run_id: str, pipeline: Pipeline) -> None:
+    """Publish what an attempt before this one has written but not published."""
+    run = pipeline.runs.load(run_id)
+    if run is not None:
+        complete(run, pipeline)

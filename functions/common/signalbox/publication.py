@@ -1,0 +1,105 @@
+"""What is published of a run that has been decided upon: metrics.json, report.html, and only then the event."""
+
+import hashlib
+import json
+from typing import Any
+
+from signalbox import cost, judging
+from signalbox.events import RESULTS_FIRST
+from signalbox.pipeline import Pipeline
+from signalbox.report import gather, render
+from signalbox.run import PROMOTABLE, Run
+from signalbox.store import COMPARISON, EVALUATION, JUDGE_SCORES, METRICS, REPORT, VALIDATION
+from signalbox.task import Task
+
+VERSION = 1
+"""Of metrics.json: docs/metrics.schema.json."""
+HEADLINE = ("valid_share", "mae", "within_010", "dominant_share", "rubric", "accuracy", "macro_f1")
+"""The numbers of a candidate that are shown wherever there is room for a few only."""
+
+
+def complete(run: Run, pipeline: Pipeline) -> None:
+    """Publish what a run still owes: its results, if its event leads a person to them, then the event.
+
+    Whatever of it has been published is published again, the same.
+    """
+    if run.outbox in RESULTS_FIRST:
+        publish(run, pipeline)
+    pipeline.deliver(run)
+
+
+def publish(run: Run, pipeline: Pipeline) -> None:
+    """Write metrics.json and report.html of a run that has been decided upon."""
+    task, findings = pipeline.task(run), read(run, VALIDATION, pipeline)
+    metrics = _metrics(run, task, findings, pipeline)
+    pipeline.store.put(run.id, REPORT, render(gather(run, task, metrics, pipeline)))
+    pipeline.store.put(run.id, METRICS, json.dumps(metrics, indent=1))
+
+
+def measured_in(run: Run, pipeline: Pipeline) -> dict[str, Any]:
+    """Return what `evaluate` measured, with the judge's scores of the candidate that would answer first."""
+    metrics, scores = read(run, EVALUATION, pipeline), read(run, JUDGE_SCORES, pipeline)
+    if scores:
+        candidates, first = metrics["candidates"], metrics["served_first"]
+        candidates[first] = judging.with_scores(candidates[first], scores)
+    return metrics
+
+
+def headline(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return the few numbers of a candidate that go into events and the live pointer, by name."""
+    numbers = {name: round(measured[name], 4) for name in HEADLINE if measured.get(name) is not None}
+    judge = (measured.get("judge") or {}).get("mean")
+    return numbers | ({"judge": round(judge, 4)} if judge is not None else {})
+
+
+def read(run: Run, name: str, pipeline: Pipeline) -> dict[str, Any]:
+    """Return one of a run's JSON objects; empty if there is none of this name."""
+    return json.loads(pipeline.store.get(run.id, name) or b"{}")
+
+
+def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline) -> dict[str, Any]:
+    """Put together what evaluate, judge and promote found out, and where it comes from."""
+    metrics, comparison = measured_in(run, pipeline), read(run, COMPARISON, pipeline)
+    if "live" in comparison:
+        metrics["candidates"]["live"] = comparison["live"]
+        metrics["compared_with_live"] = comparison["compared_with_live"]
+    metrics["not_compared"] |= comparison.get("not_compared", {})
+    region = pipeline.bedrock.region
+    return (
+        {"version": VERSION, "run_id": run.id, "task": run.task, "verdict": run.state.value}
+        | metrics
+        | {
+            "gates": run.summary["gates"],
+            "provenance": _provenance(run, task, region),
+            "run_cost": cost.of_run(task, findings["counts"], metrics, region),
+        }
+    )
+
+
+def _provenance(run: Run, task: Task, region: str) -> dict[str, Any]:
+    """Say what the run was made of: prompt, dataset version and models, and when and by whom it was decided upon."""
+    customization = task.customization
+    models = {
+        "teacher": customization and customization.teacher,
+        "student": customization and customization.student,
+        "custom_model": run.model_arn,
+        "base": task.compare.base,
+        "baseline": task.compare.baseline,
+        "judge": task.judge and task.judge.model,
+    }
+    dataset = run.dataset
+    provenance: dict[str, Any] = {
+        "prompt_sha256": hashlib.sha256(task.prompt.encode()).hexdigest(),
+        "dataset": {
+            "uri": f"s3://{dataset.bucket}/{dataset.key}",
+            "version_id": dataset.version_id,
+            "etag": dataset.etag,
+            "size": dataset.size,
+        },
+        "models": {role: model for role, model in models.items() if model},
+        "region": region,
+        "started": run.created_at.isoformat(),
+        "ended": next(moment.at for moment in run.history if moment.state in PROMOTABLE).isoformat(),
+    }
+    by = run.summary.get("promoted_by")
+    return provenance | ({"promoted_by": by} if by else {})
