@@ -25,7 +25,11 @@ run: setup ## the whole story on this machine: dataset in, router out
 .PHONY: test
 test: setup ## every test
 	.venv/bin/python -m pytest --numprocesses auto tests/unit tests/integration
-	.venv/bin/python -m pytest tests/e2e
+	.venv/bin/python -m pytest tests/e2e tests/browser
+
+.PHONY: pictures
+pictures: setup ## docs/report.png and docs/report-dark.png, of a run of the example dataset; needs Chromium
+	PICTURES=docs .venv/bin/python -m pytest tests/browser/test_report.py -k pictures
 
 .PHONY: fuzz
 fuzz: setup ## 2,000 requests that schemathesis makes of the API's OpenAPI document
@@ -74,4 +78,6 @@ requirements: setup ## pin anew, to the newest versions that go together
 	$(COMPILE) --upgrade requirements/development.in -o requirements/development.txt
 	$(COMPILE) --upgrade requirements/lambda.in -o requirements/lambda.txt
 	$(COMPILE) --upgrade --no-emit-package numpy requirements/distill.in -o requirements/distill.txt
+	$(COMPILE) --upgrade --no-emit-package numpy --no-emit-package python-dateutil --no-emit-package six \
+		requirements/promote.in -o requirements/promote.txt
 	$(COMPILE) --upgrade requirements/sam.in -o requirements/sam.txt
