@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -151,13 +152,12 @@ def answers_of(
     beat = pipeline.heartbeat(run)
     for batch, alone in _batches(golden, said.keys()):
         busy: Busy | None = None
-        with ThreadPoolExecutor(1 if alone else candidate.concurrency) as threads:
-            for outcome in threads.map(lambda record: _tried(candidate, record), batch):
-                beat()
-                if isinstance(outcome, Busy):
-                    busy = outcome
-                else:
-                    said[outcome.query] = outcome.model_copy(update={"alone": alone})
+        for outcome in _outcomes(candidate, batch, 1 if alone else candidate.concurrency):
+            beat()
+            if isinstance(outcome, Busy):
+                busy = outcome
+            else:
+                said[outcome.query] = outcome.model_copy(update={"alone": alone})
         if busy is None and all(map(_refused, said.values())):
             raise Refused(next(iter(said.values())).error)
         given = [said[record.query] for record in golden if record.query in said]
@@ -194,6 +194,18 @@ def _batches(golden: Sequence[Record], answered: Collection[str]) -> Iterator[tu
         records = [record for record in missing if (record.query in sample) is alone]
         for start in range(0, len(records), _BATCH):
             yield records[start:][:_BATCH], alone
+
+
+def _outcomes(
+    candidate: Candidate, records: Sequence[Record], concurrency: int
+) -> Iterator[Prediction | Busy]:
+    """Ask some records at once, or one after the other without a thread, which would wait its turn to compute."""
+    ask = partial(_tried, candidate)
+    if concurrency == 1:
+        yield from map(ask, records)
+        return
+    with ThreadPoolExecutor(concurrency) as threads:
+        yield from threads.map(ask, records)
 
 
 def _refused(prediction: Prediction) -> bool:

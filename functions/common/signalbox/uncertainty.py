@@ -57,22 +57,20 @@ def of_mean(values: np.ndarray) -> Interval | None:
 def of_share(hits: np.ndarray) -> Interval | None:
     """Return the interval of a share of queries.
 
-    Where every query hit, or none did, all resamples are alike and would feign certainty: the bound is then the exact
-    one of Clopper and Pearson (Biometrika 26, 1934), for 20 of 20 queries 0.83 to 1.
+    Where nearly every query hit, or none did, resamples are so much alike that they would feign certainty. The
+    interval therefore reaches at least as far as the exact one of a share of all, or of none, does (Clopper and
+    Pearson, Biometrika 26, 1934): for 20 of 20 queries from 0.83 to 1.
 
     Parameters
     ----------
     hits : np.ndarray of bool
         One a query; None is returned if there is none.
     """
-    queries = len(hits)
-    if not queries:
+    if not len(hits):
         return None
-    if hits.all():
-        return _TAIL ** (1 / queries), 1.0
-    if not hits.any():
-        return 0.0, 1 - _TAIL ** (1 / queries)
-    return of_mean(hits.astype(np.float64))
+    low, high = of_mean(hits.astype(np.float64)) or (float(hits[0]), float(hits[0]))
+    least_of_all = _TAIL ** (1 / len(hits))
+    return min(low, least_of_all), max(high, 1 - least_of_all)
 
 
 def of_macro_f1(wanted: np.ndarray, given: np.ndarray) -> Interval | None:

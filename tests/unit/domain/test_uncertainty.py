@@ -94,6 +94,13 @@ def test_a_share_of_all_or_none_is_not_taken_for_certain(hits: list[bool], inter
     assert uncertainty.of_share(np.array(hits)) == pytest.approx(interval, abs=1e-4)
 
 
+@given(st.integers(2, 150), st.integers(0, 150))
+def test_one_hit_more_never_lowers_an_end_of_the_interval(queries: int, hit: int) -> None:
+    fewer, more = (uncertainty.of_share(np.arange(queries) < count) for count in (hit, hit + 1))
+    assert fewer[0] <= more[0]
+    assert fewer[1] <= more[1]
+
+
 def test_of_no_query_there_is_no_share() -> None:
     assert uncertainty.of_share(np.array([], dtype=bool)) is None
 
