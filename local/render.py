@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from local.compare import Evaluated, cell
 from local.progress import Update
 from signalbox import measures
 from signalbox.run import Run, State
@@ -61,6 +62,30 @@ def comparison(metrics: Mapping[str, Any]) -> Table:
     for key in ("input", "output"):
         counts = ((candidate.get("tokens") or {}).get(key) for candidate in candidates.values())
         table.add_row(f"{key} tokens", *(f"{count:,}" if count else measures.ABSENT for count in counts))
+    return table
+
+
+def side_by_side(own: Evaluated, rival: Evaluated) -> Table:
+    """Two runs in a column each: the model that would answer first, its numbers, and the gates."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for run in (own, rival):
+        table.add_column(run.run_id, justify="right", overflow="fold")
+    runs = (own, rival)
+    for title, key in (
+        ("verdict", "verdict"),
+        ("answers first", "served_first"),
+        ("golden queries", "golden"),
+    ):
+        table.add_row(title, *(escape(str(run.metrics.get(key, measures.ABSENT))) for run in runs))
+    table.add_row("model", *(escape(str(run.candidate.get("model", ""))) for run in runs), end_section=True)
+    for measure in measures.shown(run.candidate for run in runs):
+        table.add_row(measure.title, *(cell(measure, run.candidate) for run in runs))
+    table.add_section()
+    verdicts = [{gate["name"]: gate["passed"] for gate in run.metrics.get("gates", [])} for run in runs]
+    words = {True: "[green]passed[/green]", False: "[red]failed[/red]", None: measures.ABSENT}
+    for name in dict.fromkeys(name for gates_of in verdicts for name in gates_of):
+        table.add_row(f"gate {escape(name)}", *(words[gates_of.get(name)] for gates_of in verdicts))
     return table
 
 

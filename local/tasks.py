@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import yaml
 
+from signalbox.dataset import GoldenError, read_golden
 from signalbox.task import Task, TaskError
 
 # Where a task names a model, and which local model takes its place.
@@ -22,6 +23,10 @@ LOCAL_MODELS = {
     ("compare", "baseline"): "local.baseline",
     ("judge", "model"): "local.judge",
 }
+
+
+_LISTED = 20
+"""How many faulty lines of a golden set are named."""
 
 
 class TaskFolderError(Exception):
@@ -53,7 +58,7 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     TaskFolderError
         There is no task.yaml.
     signalbox.task.TaskError
-        The task spec is wrong; it names each line.
+        The task spec is wrong; it names each line. Or the golden set cannot be measured with.
     """
     spec_file = folder / "task.yaml"
     if not spec_file.is_file():
@@ -69,11 +74,24 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     files = {"task.yaml": spec.encode()}
     golden = folder / "golden.jsonl"
     if golden.is_file():
-        files["golden.jsonl"] = golden.read_bytes()
+        files["golden.jsonl"] = _checked_golden(golden, task)
     keys = {name: f"tasks/{task.name}/{name}" for name in files}
     for name, content in files.items():
         objects.put_object(Bucket=bucket, Key=keys[name], Body=content)
     return PushedTask(task.name, bucket, tuple(keys.values()), swapped)
+
+
+def _checked_golden(file: Path, task: Task) -> bytes:
+    """Read a golden set as `validate` will at every drop, so that a fault in it is found before one."""
+    content = file.read_bytes()
+    try:
+        read_golden([content], task, str(file))
+    except GoldenError as error:
+        faults = [
+            f"line {fault.line}, {fault.field or 'all of it'}: {fault.reason}" for fault in error.problems
+        ]
+        raise TaskError(str(file), faults[:_LISTED]) from error
+    return content
 
 
 def golden_records(objects: Any, bucket: str, task: str) -> tuple[str, list[dict[str, Any]]]:

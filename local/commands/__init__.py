@@ -1,14 +1,16 @@
 """The command line of the app on one machine: one module for each command."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.client import ApiError, NotReachable
-from local.commands import drop, route, run, status, task, up
+from local.commands import compare, drop, promote, rollback, route, run, status, task, up
 from local.commands.options import USAGE_ERROR, UsageError
+from local.requests import NotAnswered
 from local.server import CannotStart
 from local.state import StateInUse
 from local.tasks import TaskFolderError
@@ -19,6 +21,7 @@ exit codes:
   0  done; with a run: PROMOTED      1  the app cannot be reached, or cannot start
   2  the command line is wrong       3  the run was HELD
   4  the dataset was REJECTED        5  the run FAILED
+  6  a promotion or a rollback was refused
 
 example:
   python -m local up &
@@ -36,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
-    for command in (up, drop, route, status, task, run):
+    for command in (up, drop, route, status, compare, promote, rollback, task, run):
         command.add(commands)
     return top
 
@@ -46,17 +49,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (NotReachable, CannotStart, StateInUse, ApiError) as error:
-        print(f"signalbox: {error}", file=sys.stderr)
-        return 1
-    except (UsageError, TaskFolderError) as error:
-        print(f"signalbox: {error}", file=sys.stderr)
-        return USAGE_ERROR
-    except TaskError as error:
-        print(f"signalbox: {error.source} cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
-        return USAGE_ERROR
-    except BotoCoreError as error:
-        print(f"signalbox: the app has gone away: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
+    except _FAILURES as error:
+        code, message, problems = _in_words(error)
+        if getattr(options, "json", False):
+            print(
+                json.dumps(
+                    {"error": message} | ({"problems": problems} if problems else {}), ensure_ascii=False
+                )
+            )
+        print(f"signalbox: {message}", *problems, sep="\n  ", file=sys.stderr)
+        return code
+
+
+_FAILURES = (
+    NotReachable,
+    CannotStart,
+    StateInUse,
+    ApiError,
+    UsageError,
+    TaskFolderError,
+    TaskError,
+    BotoCoreError,
+    ClientError,
+    NotAnswered,
+)
+
+
+def _in_words(error: Exception) -> tuple[int, str, list[str]]:
+    """Say what an error means: exit code, message, and what is wrong in particular."""
+    match error:
+        case TaskError():
+            return USAGE_ERROR, f"{error.source} cannot be used:", list(error.problems)
+        case UsageError() | TaskFolderError():
+            return USAGE_ERROR, str(error), []
+        case BotoCoreError():
+            return 1, f"the app has gone away: {error}", []
+    return 1, str(error), []

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from local import render
-from local.client import App
+from local.client import App, NotReachable
 from local.commands.options import EXIT_CODES, UsageError, add_output, add_ports, app_of, command, print_json
 from local.progress import as_json, follow
 from local.settings import API_PORT, DEFAULT_TASK, PORT
@@ -57,6 +58,12 @@ def run(options: argparse.Namespace) -> int:
         again = f"python -m local status {run_id}{port_options(options)}"
         console.print(f"\nthe run goes on; see how far it is: {again}")
         return 130
+    except (BotoCoreError, ClientError) as error:
+        again = f"python -m local status {run_id}{port_options(options)}"
+        raise NotReachable(
+            f"the app has gone away while {run_id} was under way ({error}); the run goes on where it was once the "
+            f"app is up again: {again}"
+        ) from error
     if options.json:
         findings = app.document(f"runs/{run_id}/validation.json")
         metrics = app.document(f"runs/{run_id}/metrics.json")

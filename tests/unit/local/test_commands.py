@@ -1,17 +1,21 @@
 """What the commands follow and print."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from local import render
-from local.commands import parser
-from local.commands.options import EXIT_CODES
+from local.client import NotReachable
+from local.commands import drop, main, parser
+from local.commands.options import EXIT_CODES, UsageError
 from local.progress import follow, job_phase
 from signalbox.measures import ABSENT
 from signalbox.run import DatasetObject, Moment, Run, State
+from signalbox.task import TaskError
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 METRICS = {
@@ -194,3 +198,48 @@ def test_a_wrong_port_is_a_usage_error(port, capsys):
 
     assert wrong.value.code == 2
     assert "is not a port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "document"),
+    [
+        (UsageError("there is no run"), 2, {"error": "there is no run"}),
+        (NotReachable("no app answers"), 1, {"error": "no app answers"}),
+        (
+            TaskError("task.yaml", ["line 3"]),
+            2,
+            {"error": "task.yaml cannot be used:", "problems": ["line 3"]},
+        ),
+        (ConnectionClosedError(endpoint_url="http://a.test"), 1, None),
+    ],
+)
+def test_an_error_is_json_where_json_was_asked_for(monkeypatch, capsys, error, code, document):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr(drop, "app_of", fail)
+    arguments = ["drop", __file__]
+
+    assert main(arguments) == code
+    assert capsys.readouterr().out == ""
+    assert main([*arguments, "--json"]) == code
+    said = capsys.readouterr()
+    assert document is None or json.loads(said.out) == document
+    assert "error" in json.loads(said.out)
+    assert said.err.startswith("signalbox: ")
+
+
+def test_an_app_that_goes_away_while_a_run_is_followed_is_an_error_that_names_the_run(monkeypatch, capsys):
+    dataset = DatasetObject(bucket="b", key="datasets/video-search/x.jsonl")
+
+    def gone(*_):
+        raise ConnectionClosedError(endpoint_url="http://a.test")
+
+    monkeypatch.setattr(drop, "app_of", lambda options: None)
+    monkeypatch.setattr(drop, "upload", lambda *_: (dataset, "video-search-0123456789ab"))
+    monkeypatch.setattr(drop, "wait", gone)
+
+    assert main(["drop", __file__, "--wait", "--port", "4999", "--json"]) == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert "the app has gone away while video-search-0123456789ab was under way" in error
+    assert error.endswith("python -m local status video-search-0123456789ab --port 4999")

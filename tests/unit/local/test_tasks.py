@@ -1,6 +1,7 @@
 """A task is checked and uploaded; on this machine no local model bears the name of a real one."""
 
 import io
+import json
 
 import pytest
 import yaml
@@ -65,16 +66,40 @@ def test_a_task_without_models_stays_as_it_is():
     assert with_local_models(spec) == (spec, {})
 
 
+def golden_line(query: str, answer: str = '{"visual": 0.75, "audio": 0.25, "reasoning": "r"}') -> str:
+    said = [
+        {"role": "user", "content": [{"text": query}]},
+        {"role": "assistant", "content": [{"text": answer}]},
+    ]
+    system = [{"text": "Return JSON: weights for the query."}]
+    return json.dumps({"schemaVersion": "bedrock-conversation-2024", "system": system, "messages": said})
+
+
 def test_a_golden_set_goes_along_and_can_be_taught(folder):
     objects = Objects()
-    (folder / "golden.jsonl").write_text('{"messages": [1]}\n\n{"messages": [2]}\n')
+    lines = [golden_line("a red car"), golden_line("birds at dawn")]
+    (folder / "golden.jsonl").write_text("\n".join(lines))
 
     pushed = push_task(folder, "bucket", objects, local=True)
 
     assert pushed.keys == ("tasks/tiny/task.yaml", "tasks/tiny/golden.jsonl")
     prompt, records = golden_records(objects, "bucket", "tiny")
     assert prompt == "Return JSON: weights for the query."
-    assert records == [{"messages": [1]}, {"messages": [2]}]
+    assert records == [json.loads(line) for line in lines]
+
+
+def test_a_golden_set_that_cannot_be_measured_with_is_found_before_anything_is_uploaded(folder):
+    objects = Objects()
+    (folder / "golden.jsonl").write_text(
+        golden_line("a red car") + "\n" + golden_line("a blue car", "no JSON")
+    )
+
+    with pytest.raises(TaskError) as raised:
+        push_task(folder, "bucket", objects, local=True)
+
+    assert raised.value.source == str(folder / "golden.jsonl")
+    assert [problem.partition(",")[0] for problem in raised.value.problems] == ["line 2"]
+    assert objects.content == {}
 
 
 def test_a_folder_without_a_task_and_a_wrong_task_are_refused(tmp_path):
