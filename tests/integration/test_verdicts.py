@@ -48,7 +48,14 @@ def test_a_model_below_a_gate_is_held_and_what_is_live_stays_live(cloud: Cloud) 
     ((subject, text),) = cloud.mails()
     assert subject.startswith("HELD clip-search: mae, ")
     assert "mae: " in text
-    assert cloud.published("ModelHeld")[0]["detail"]["summary"]["gates"]
+    summary = cloud.published("ModelHeld")[0]["detail"]["summary"]
+    assert summary["gates"]
+    # And with its numbers beside those of the live model on the same golden set
+    assert summary["live"]["run_id"] == first
+    assert summary["live"]["metrics"]["mae"] == pytest.approx(summary["metrics"]["mae"], abs=0.1)
+    assert summary["compared_with_live"]["queries"] > 0
+    assert "this model" in text
+    assert "live model" in text
     # And the first is still live
     assert cloud.live().run_id == first
 

@@ -8,8 +8,9 @@ from signalbox.candidate import Refused, answers_of, live_candidate, measure
 from signalbox.events import Event
 from signalbox.gates import Gate, apply_gates
 from signalbox.live import Live
+from signalbox.measures import headline
 from signalbox.pipeline import Pipeline, step
-from signalbox.publication import complete, headline, measured_in, read
+from signalbox.publication import complete, measured_in, read
 from signalbox.query import normalise
 from signalbox.run import Run, State, Superseded, now
 from signalbox.scoring import Comparison, Prediction, compare
@@ -91,7 +92,7 @@ def _decide(run: Run, pipeline: Pipeline) -> Run:
     measured = metrics["candidates"][task.first_served]
     gates = apply_gates(task, measured, with_live, golden=metrics["golden"])
     held = [gate for gate in gates if not gate.passed]
-    summary = _summary(metrics, measured, gates)
+    summary = _summary(metrics, measured, gates) | (_beside(live, run, pipeline) if live else {})
     if held:
         reason = "; ".join(f"{gate.name}: {gate.reason}" for gate in held)
         return pipeline.runs.move(
@@ -140,6 +141,16 @@ def _trained_on(live: Live, pipeline: Pipeline) -> set[str]:
         raise Refused("what it was trained on is gone")
     conversations = map(json.loads, content.splitlines())
     return {normalise(conversation["messages"][0]["content"][0]["text"]) for conversation in conversations}
+
+
+def _beside(live: Live, run: Run, pipeline: Pipeline) -> dict[str, Any]:
+    """Return what a message says of the model that was live: its numbers on the same golden set, and the difference."""
+    comparison = read(run, COMPARISON, pipeline)
+    if "live" not in comparison:
+        return {}
+    measured = comparison["live"]
+    numbers = {"run_id": live.run_id, "model": measured["model"], "metrics": headline(measured)}
+    return {"live": numbers, "compared_with_live": comparison["compared_with_live"]}
 
 
 def _summary(metrics: dict[str, Any], measured: dict[str, Any], gates: list[Gate]) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from signalbox.task import Task
 
 VERSION = 1
 """Of metrics.json: docs/metrics.schema.json."""
-HEADLINE = ("valid_share", "mae", "within_010", "dominant_share", "rubric", "accuracy", "macro_f1")
-"""The numbers of a candidate that are shown wherever there is room for a few only."""
 
 
 def complete(run: Run, pipeline: Pipeline) -> None:
@@ -43,13 +41,6 @@ def measured_in(run: Run, pipeline: Pipeline) -> dict[str, Any]:
         candidates, first = metrics["candidates"], metrics["served_first"]
         candidates[first] = judging.with_scores(candidates[first], scores)
     return metrics
-
-
-def headline(measured: dict[str, Any]) -> dict[str, Any]:
-    """Return the few numbers of a candidate that go into events and the live pointer, by name."""
-    numbers = {name: round(measured[name], 4) for name in HEADLINE if measured.get(name) is not None}
-    judge = (measured.get("judge") or {}).get("mean")
-    return numbers | ({"judge": round(judge, 4)} if judge is not None else {})
 
 
 def read(run: Run, name: str, pipeline: Pipeline) -> dict[str, Any]:
