@@ -1,18 +1,21 @@
 """What the embedded student sees of a query: hashed substrings, the same in training and in the router.
 
-Every feature is a substring of the padded query: each run of 2 to 5 characters inside a word (with the spaces
-at its ends), each word and each pair of words. With one polynomial prefix hash, the hash of any substring
-costs a subtraction and a multiplication, so that NumPy makes all features of a query in a few vector
-operations instead of a Python loop over substrings. Several queries are one long text to it. The student of
-labels also sees pairs of words that are not neighbours, made of the hashes of both.
+A feature is a substring of the padded query: each run of 2 to 5 characters inside a word (with the spaces at
+its ends), each word and each pair of neighbours. The student of labels also sees pairs of words that are no
+neighbours. With one polynomial prefix hash, the hash of any substring costs a subtraction and a
+multiplication, so that NumPy makes all features of some words in a few vector operations instead of a Python
+loop over substrings.
+
+What lies inside a word does not depend on its neighbours (`spell`), and what lies across words is made of
+three numbers that each word has (`join`): so whoever remembers a word need not spell it again.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 CHARACTERS = range(2, 6)
-WORDS = range(1, 3)
 REACH = 12
 """How far apart the words of such a pair may be."""
 # NFKC can lengthen a query of 512 characters; what comes later says nothing more about where to search.
@@ -41,9 +44,32 @@ _INVERSES = _powers(pow(_BASE, -1, 2**64), len(_POWERS) + 1)
 # Where the runs of characters begin, and where they end but for their last two characters.
 _BEGINS = np.repeat(np.arange(_MOST_CHARACTERS), len(CHARACTERS))
 _INNER_ENDS = _BEGINS + np.tile(CHARACTERS, _MOST_CHARACTERS) - 2
-# The words of each pair.
-_PAIR_FIRSTS = np.repeat(np.arange(_MOST_CHARACTERS // 2), REACH)
-_PAIR_LASTS = _PAIR_FIRSTS + np.tile(np.arange(1, REACH + 1), _MOST_CHARACTERS // 2)
+# The words of each pair, ordered by the last: the pairs of the first n words come before all others.
+_PLACES = np.arange(_MOST_CHARACTERS // 2 + 1)
+_EARLIER = np.minimum(_PLACES, REACH)
+_PAIRS_BEFORE = np.cumsum(_EARLIER) - _EARLIER
+_PAIR_LASTS = np.repeat(_PLACES, _EARLIER)
+_PAIR_FIRSTS = np.arange(len(_PAIR_LASTS)) + np.repeat(_PLACES - _EARLIER - _PAIRS_BEFORE, _EARLIER)
+
+
+class Spelling(NamedTuple):
+    """The features inside some words (n).
+
+    Attributes
+    ----------
+    hashes : np.ndarray
+        (f) uint32, one for each occurrence; equal substrings have equal hashes, whatever stands around them.
+        The last n are those of the words themselves.
+    word : np.ndarray
+        (f): the place of the word that each occurrence is in, counted from 0.
+    joints : np.ndarray
+        (n, 3) uint64: what `join` needs of each word: the hash of a space and the word, that of the word
+        between two spaces, and the factor by which the word moves the hash of what follows.
+    """
+
+    hashes: np.ndarray
+    word: np.ndarray
+    joints: np.ndarray
 
 
 class Features(NamedTuple):
@@ -52,11 +78,11 @@ class Features(NamedTuple):
     Attributes
     ----------
     hashes : np.ndarray
-        uint32, one for each occurrence; equal substrings have equal hashes, whatever stands around them.
+        (f) uint32, one for each occurrence; equal substrings have equal hashes, whatever stands around them.
     query : np.ndarray
-        The place of the query that each occurrence is in, counted from 0.
+        (f): the place of the query that each occurrence is in, counted from 0.
     first, last : np.ndarray
-        The first and the last word that each occurrence lies in, counted from 0 through all the queries.
+        (f): the first and the last word that each occurrence lies in, counted from 0 through all the queries.
     """
 
     hashes: np.ndarray
@@ -70,60 +96,84 @@ def words_of(query: str) -> list[str]:
     return query[:LONGEST].split()
 
 
+def word_hashes(words: Sequence[str]) -> np.ndarray:
+    """Return (n) uint32 the hash of each word of one query."""
+    return spell(words).hashes[-len(words) :] if words else np.zeros(0, dtype=np.uint32)
+
+
 def extract(*queries: str, pairs: bool = False) -> Features:
-    """Return the features of up to MOST_QUERIES normalised queries (words separated by single spaces).
+    """Return all features of up to MOST_QUERIES normalised queries.
 
     With `pairs`, any two words, in their order, at most REACH apart, are a feature, too.
     An empty query has none. Those of a query are in the same order, whatever other queries there are.
     """
     words = [words_of(query) for query in queries]
-    # Neighbours share the space between them; a pair of words across it is dropped below.
-    text = " ".join([" ".join(some) for some in words if some])
-    if not text:
-        nothing = np.zeros(0, dtype=np.intp)
-        return Features(nothing.astype(np.uint32), nothing, nothing, nothing)
+    query_of = np.repeat(np.arange(len(queries)), [len(some) for some in words])
+    inside = spell([word for some in words for word in some])
+    across = join(inside.joints, query_of, pairs=pairs)
+    return Features(
+        np.concatenate([inside.hashes, across.hashes]),
+        np.concatenate([query_of[inside.word], across.query]),
+        np.concatenate([inside.word, across.first]),
+        np.concatenate([inside.word, across.last]),
+    )
+
+
+def spell(words: Sequence[str]) -> Spelling:
+    """Return the features inside words, which are together no longer than MOST_QUERIES queries can be."""
+    text = " ".join(words)
     # The further spaces at the end are where runs end that would reach beyond the text.
     padded = f" {text} " + " " * CHARACTERS[-1]
     codes = np.frombuffer(padded.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     prefix = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum((codes + np.uint32(1)) * _POWERS[: len(codes)], out=prefix[1:])
     is_space = codes == _SPACE
-    spaces = np.flatnonzero(is_space)[: -CHARACTERS[-1]]
-    query_of = np.repeat(np.arange(len(queries)), [len(some) for some in words])
+    spaces = np.flatnonzero(is_space)[: len(words) + 1]
 
     # Number of the word that each character lies in; the space before a word belongs to it.
     word_of = np.cumsum(is_space) - 1
-    runs = (len(text) + 1) * len(CHARACTERS)
+    runs = (len(text) + 1) * len(CHARACTERS) if words else 0
     # A run may begin or end with a space, and so reach from one space to the next, but hold none inside.
     inside = np.flatnonzero(word_of[_BEGINS[:runs]] == word_of[_INNER_ENDS[:runs]])
     begins, ends = _BEGINS[inside], _INNER_ENDS[inside] + 2
-    hashes = [(prefix[ends] - prefix[begins]) * _INVERSES[begins]]
-    first = [word_of[begins]]
-    last = [first[0]]
-    for size in WORDS:
-        starts = len(query_of) - size + 1
-        if starts < 1:
-            break
-        begins, ends = spaces[:starts], spaces[size:] + 1
-        phrases = (prefix[ends] - prefix[begins]) * _INVERSES[begins] + _WORD_SALT
-        words_from = np.arange(starts)
-        if len(queries) > 1:
-            within = query_of[:starts] == query_of[size - 1 :]
-            phrases, words_from = phrases[within], words_from[within]
-        hashes.append(phrases)
-        first.append(words_from)
-        last.append(words_from + (size - 1))
+    hashes = (prefix[ends] - prefix[begins]) * _INVERSES[begins]
+
+    begins_of_words, ends_of_words = spaces[:-1], spaces[1:]
+    before, moved_back = prefix[begins_of_words], _INVERSES[begins_of_words]
+    joints = np.empty((len(words), 3), dtype=np.uint64)
+    joints[:, 0] = (prefix[ends_of_words] - before) * moved_back
+    joints[:, 1] = (prefix[ends_of_words + 1] - before) * moved_back
+    joints[:, 2] = _POWERS[ends_of_words - begins_of_words]
+    hashes = np.concatenate([hashes, joints[:, 1] + _WORD_SALT])
+    return Spelling(_mixed(hashes), np.concatenate([word_of[begins], _PLACES[: len(words)]]), joints)
+
+
+def join(joints: np.ndarray, query_of: np.ndarray | None, *, pairs: bool) -> Features:
+    """Return the features across words: those of neighbours and, with `pairs`, of words at most REACH apart.
+
+    Parameters
+    ----------
+    joints : np.ndarray
+        (n, 3) uint64: see `Spelling`, of the words of all queries in their order.
+    query_of : np.ndarray | None
+        (n): the query that each word is in, counted from 0; None if all are in one.
+    """
+    words = len(joints)
+    heads, wholes, factors = joints.T
+    hashes = heads[:-1] + factors[:-1] * wholes[1:] + _WORD_SALT
+    first, last = _PLACES[: len(hashes)], _PLACES[1 : len(hashes) + 1]
     if pairs:
-        inside = np.flatnonzero(_PAIR_LASTS[: len(query_of) * REACH] < len(query_of))
-        words_from, words_to = _PAIR_FIRSTS[inside], _PAIR_LASTS[inside]
-        if len(queries) > 1:
-            within = query_of[words_from] == query_of[words_to]
-            words_from, words_to = words_from[within], words_to[within]
-        hashes.append(hashes[1][words_from] * _FIRST_SALT + hashes[1][words_to])
-        first.append(words_from)
-        last.append(words_to)
-    word = np.concatenate(first)
-    return Features(_mixed(np.concatenate(hashes)), query_of[word], word, np.concatenate(last))
+        count = _PAIRS_BEFORE[words]
+        firsts, lasts = _PAIR_FIRSTS[:count], _PAIR_LASTS[:count]
+        salted = wholes + _WORD_SALT
+        hashes = np.concatenate([hashes, (salted * _FIRST_SALT)[firsts] + salted[lasts]])
+        first, last = np.concatenate([first, firsts]), np.concatenate([last, lasts])
+    hashes = _mixed(hashes)
+    if query_of is None:
+        return Features(hashes, np.zeros(len(hashes), dtype=np.intp), first, last)
+    within = np.flatnonzero(query_of[first] == query_of[last])
+    first = first[within]
+    return Features(hashes[within], query_of[first], first, last[within])
 
 
 def _mixed(hashes: np.ndarray) -> np.ndarray:

@@ -7,31 +7,28 @@ Where weight vectors hardly ever repeat, it gives the weights of a regression on
 
 Whatever is summed is a whole number, so that every machine, and every size of a batch, comes to the same sum;
 what is left is done one element at a time, by operations that IEEE 754 defines to the last bit.
+A small convolution has a voice in which label it is.
 """
 
 import bisect
-import hashlib
-import itertools
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from signalbox import artefact
 from signalbox.answer import Answer
-from signalbox.features import CHARACTERS, LONGEST, MOST_QUERIES, REACH, WORDS, extract, words_of
+from signalbox.artefact import COST_UNITS, Model
+from signalbox.artefact import StudentError as StudentError  # what reading one raises
+from signalbox.convolution import Response
+from signalbox.features import MOST_QUERIES, words_of
+from signalbox.lookup import Heard, Lookup
 from signalbox.query import normalise
 
-FORMAT = 2
-MASS_UNITS = 2**16
-COST_UNITS = 2**12
 PAIRED = {"weights": False, "labels": True}
 """Whether pairs of words far apart are features: a label often hangs on a few words of a long query."""
-_MAGIC = b"signalbox student\n"
-_DIGEST_BYTES = hashlib.sha256().digest_size
 _MOST_REASONS = 3
 # A word that moved the answer less than this share of what the first one did is not worth naming.
 _LEAST_REASON = 0.25
@@ -41,56 +38,6 @@ _STEPS_PER_NAT = 256
 _ODDS = np.rint(np.exp(np.arange(0, -16 * _STEPS_PER_NAT, -1) / _STEPS_PER_NAT) * 2**24)
 _SUPPORT_UNITS = 2**15
 _PLACES = np.arange(MOST_QUERIES)
-_ONES = np.ones(LONGEST * (len(CHARACTERS) + len(WORDS) + REACH), dtype=np.float32)
-
-
-class StudentError(ValueError):
-    """An artefact is damaged, or is no student that this version can use."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """The arrays that training found and the artefact stores.
-
-    There are n features, k known answers and s signals (s is 0 for labels). Columns are the s weights of the
-    regression, then the k answers.
-
-    Attributes
-    ----------
-    hashes : np.ndarray
-        (n) uint32, ascending: the features that are known.
-    mass : np.ndarray
-        (n + 1) int32: squared inverse document frequency in units of 1/MASS_UNITS; the last is that of
-        whatever is unknown.
-    salience : np.ndarray
-        (n) int32, in the same units, not 0: the squared length that a feature adds to its query's.
-    evidence : np.ndarray
-        (n, s + k) int8, in units of `scale`, (s + k) float64, over the query's length; `bias`,
-        (s + k) float64, is added to the sum.
-    patterns : np.ndarray
-        (k, s) float64: the weight vectors known.
-    cost : np.ndarray
-        (k, k) int16: what it costs to answer the row where the column is right, in units of 1/COST_UNITS;
-        (0, 0) for labels.
-    pull : np.ndarray
-        (1) float32: the cost of a pattern for each unit of its distance from the regression.
-    prior : np.ndarray
-        (s or k) float32: mean of the training labels.
-    shares : np.ndarray
-        (q) float32, ascending: quantiles of the known share of queries that are like the training data.
-    """
-
-    hashes: np.ndarray
-    mass: np.ndarray
-    salience: np.ndarray
-    evidence: np.ndarray
-    scale: np.ndarray
-    bias: np.ndarray
-    patterns: np.ndarray
-    cost: np.ndarray
-    pull: np.ndarray
-    prior: np.ndarray
-    shares: np.ndarray
 
 
 class Opinion(NamedTuple):
@@ -159,46 +106,61 @@ class Student:
     def _pass(self, queries: Sequence[str]) -> list[Opinion]:
         """Answer up to MOST_QUERIES queries."""
         model = self.model
-        texts = [normalise(query) for query in queries]
-        found = extract(*texts, pairs=PAIRED[self.kind])
-        places = np.searchsorted(model.hashes, found.hashes)
-        known = np.flatnonzero(model.hashes.take(places, mode="clip") == found.hashes)
-        if len(queries) > 1:
-            known = known[found.query[known].argsort(kind="stable")]
-        rows = places[known]
-        occurrences = np.bincount(found.query, minlength=len(queries)).tolist()
-        features = np.bincount(found.query[known], minlength=len(queries)).tolist()
-        answered = [place for place, count in enumerate(features) if count]
+        words = [words_of(normalise(query)) for query in queries]
         opinions = [Opinion(self.prior, 0.0)] * len(queries)
-        if not answered:
+        if not any(words):
             return opinions
-        ends = list(itertools.accumulate(features))
-        bounds = [(ends[place] - features[place], ends[place]) for place in answered]
-        masses, saliences = model.mass[rows], model.salience[rows]
-        mass = [int(masses[begin:end].sum(dtype=np.int64)) for begin, end in bounds]
-        length = [math.sqrt(saliences[begin:end].sum(dtype=np.int64)) for begin, end in bounds]
-
-        evidence = model.evidence.take(rows, axis=0).astype(np.float32)
-        sums = np.array([_ONES[: end - begin] @ evidence[begin:end] for begin, end in bounds])
-        scores = sums * (model.scale / np.array(length)[:, None]) + model.bias
+        heard = self._lookup.hear(words)
+        columns = len(model.scale)
+        lengths = np.sqrt(np.maximum(heard.totals[:, columns], 1))
+        scores = heard.totals[:, :columns] * (model.scale / lengths[:, None]) + model.bias
+        if self._lookup.convolution:
+            scores += self._votes(heard.responses)
         answers, directions = self._weights(scores) if self.kind == "weights" else self._labels(scores)
-
-        directions = np.rint(directions * self._support_units).astype(np.float32)
-        moved = np.concatenate(
-            [evidence[begin:end] @ row for (begin, end), row in zip(bounds, directions, strict=True)]
-        )
-        words = [words_of(text) for text in texts]
-        # A pair of words counts half for each of them.
-        first_word = [0, *itertools.accumulate(map(len, words))]
-        by_word = np.bincount(found.first[known], moved, first_word[-1])
-        by_word = (by_word + np.bincount(found.last[known], moved, first_word[-1])).tolist()
-        for place, answer, heard in zip(answered, answers, mass, strict=True):
-            reasons = _reasons(words[place], by_word[first_word[place] : first_word[place + 1]])
-            said = Answer(answer.weights, answer.label, answer.confidence, _sentence(answer, reasons))
-            unheard = (occurrences[place] - features[place]) * self._unknown_mass
-            familiarity = bisect.bisect_right(self._shares, heard / (heard + unheard)) / len(self._shares)
-            opinions[place] = Opinion(said, familiarity)
+        merits = self._merits(heard, directions, lengths)
+        for place, (answer, total, merit) in enumerate(zip(answers, heard.totals, merits, strict=True)):
+            salience, mass, unknown = total[columns:].tolist()
+            if salience:
+                sentence = _sentence(answer, _reasons(words[place], merit))
+                said = Answer(answer.weights, answer.label, answer.confidence, sentence)
+                share = mass / (mass + unknown * self._unknown_mass)
+                familiarity = bisect.bisect_right(self._shares, share) / len(self._shares)
+                opinions[place] = Opinion(said, familiarity)
         return opinions
+
+    def _votes(self, responses: list[Response | None]) -> np.ndarray:
+        """Return (m, k) how the convolution votes."""
+        nothing = np.zeros(len(self.model.vote_scale))
+        votes = [
+            nothing if response is None else self._lookup.convolution.votes(response)
+            for response in responses
+        ]
+        return np.array(votes) * self.model.vote_scale
+
+    def _merits(self, heard: Heard, directions: np.ndarray, lengths: np.ndarray) -> list[list[float]]:
+        """Return what each word of each query did for the answer, (m, s + k) directions among the scores."""
+        rounded = np.rint(directions * self._support_units)
+        columns = rounded.shape[1]
+        # A feature across words counts half for each of two, hence one inside a word twice.
+        inside, between = [], []
+        for row, words, features in zip(rounded, heard.word_spans, heard.feature_spans, strict=True):
+            inside.append(heard.tallies[words, :columns] @ row)
+            between.append(heard.evidence[features] @ row.astype(np.float32))
+        moved = np.concatenate(between)
+        merits = 2 * np.concatenate(inside)
+        merits += np.bincount(heard.first, moved, len(merits))
+        merits += np.bincount(heard.last, moved, len(merits))
+        convolution = self._lookup.convolution
+        if convolution:
+            worths = (lengths * self._vote_worth).tolist()
+            rounded = np.rint(directions * self._vote_units)
+            for response, row, worth, span in zip(
+                heard.responses, rounded, worths, heard.word_spans, strict=True
+            ):
+                if response:
+                    merits[span] += convolution.credit(response, row) * worth
+        listed = merits.tolist()
+        return [listed[span] for span in heard.word_spans]
 
     def _weights(self, scores: np.ndarray) -> tuple[list[Answer], np.ndarray]:
         """Return answers (m), and which scores (m, s + k) speak for the weight of their dominant signal."""
@@ -243,6 +205,20 @@ class Student:
         return np.ascontiguousarray(self.model.cost.T, dtype=np.float64), gaps, patterns[:, None, :]
 
     @cached_property
+    def _lookup(self) -> Lookup:
+        return Lookup(self.model, pairs=PAIRED[self.kind])
+
+    @cached_property
+    def _vote_units(self) -> np.ndarray:
+        """The scale (k) of the votes in units in which a direction can be rounded."""
+        return self.model.vote_scale * (_SUPPORT_UNITS / self.model.vote_scale.max())
+
+    @cached_property
+    def _vote_worth(self) -> float:
+        """What a credit of the convolution is worth in the units of merits, for each unit of the length."""
+        return float(2 * self.model.vote_scale.max() / self.model.scale.max())
+
+    @cached_property
     def _support_units(self) -> np.ndarray:
         """The scale (s + k) in units in which a direction can be rounded.
 
@@ -263,19 +239,9 @@ class Student:
         return dict(zip(self.names, weights.tolist(), strict=True))
 
     def to_bytes(self) -> bytes:
-        """Write the artefact: a magic line, a SHA-256 of all that follows, a header of JSON, the arrays."""
-        arrays = {name.name: getattr(self.model, name.name) for name in fields(Model)}
-        header = {
-            "format": FORMAT,
-            "task": self.task,
-            "run_id": self.run_id,
-            "output": {self.kind: list(self.names)},
-            "arrays": [[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()],
-        }
-        parts = [json.dumps(header, ensure_ascii=False).encode(), b"\n"]
-        parts += [np.ascontiguousarray(array).tobytes() for array in arrays.values()]
-        body = b"".join(parts)
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        """Write the artefact."""
+        identity = {"task": self.task, "run_id": self.run_id, "output": {self.kind: list(self.names)}}
+        return artefact.write(identity, self.model)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Student":
@@ -286,32 +252,9 @@ class Student:
         StudentError
             The bytes are not a student's, are damaged, or of a format that this version does not read.
         """
-        if not data.startswith(_MAGIC):
-            raise StudentError("this is not a student's artefact: it does not begin as one")
-        digest, body = data[len(_MAGIC) :][:_DIGEST_BYTES], data[len(_MAGIC) + _DIGEST_BYTES :]
-        if hashlib.sha256(body).digest() != digest:
-            raise StudentError(
-                f"the student's artefact is damaged: its checksum is wrong ({len(data)} bytes)"
-            )
-        line, _, payload = body.partition(b"\n")
-        header = json.loads(line)
-        if header["format"] != FORMAT:
-            raise StudentError(
-                f"the student's artefact has format {header['format']}, this version reads {FORMAT}: "
-                "train it again"
-            )
+        header, model = artefact.read(data)
         ((kind, names),) = header["output"].items()
-        model = Model(**_arrays(header["arrays"], payload))
         return cls(task=header["task"], run_id=header["run_id"], kind=kind, names=tuple(names), model=model)
-
-
-def _arrays(manifest: list[Any], payload: bytes) -> dict[str, np.ndarray]:
-    arrays, offset = {}, 0
-    for name, kind, shape in manifest:
-        count = math.prod(shape)
-        arrays[name] = np.frombuffer(payload, dtype=kind, count=count, offset=offset).reshape(shape)
-        offset += arrays[name].nbytes
-    return arrays
 
 
 def _odds(scores: np.ndarray) -> np.ndarray:

@@ -3,8 +3,9 @@
 Every distinct query is one row, and its target is the share of each answer among its records; so repeated
 records count and contradicting ones share. For weights, a multinomial logistic regression on the rows learns
 how probable each known answer is, and a ridge regression the weights themselves; for labels, linear support
-vector machines tell each from the others. Features count by what they tell of the answer. A rehearsal with an
-eighth of the queries held out shows how sharp the probabilities may be; then all of them are fitted.
+vector machines tell each from the others, and a small convolution has a voice beside them. Features count by
+what they tell of the answer. A rehearsal with an eighth of the queries held out shows how sharp the
+probabilities may be; then all of them are fitted.
 """
 
 import hashlib
@@ -19,10 +20,13 @@ import scipy.sparse
 import scipy.sparse.linalg
 import scipy.special
 
+from signalbox import convolution_training
 from signalbox.answer import Answer
+from signalbox.artefact import COST_UNITS, MASS_UNITS, Model
+from signalbox.convolution import WIDTH
 from signalbox.features import extract
 from signalbox.query import normalise
-from signalbox.student import COST_UNITS, MASS_UNITS, PAIRED, Model, Student
+from signalbox.student import PAIRED, Student
 from signalbox.task import Labels, Weights
 
 # Strength of the penalty on evidence, beside a loss summed over the records. A teacher's weights are noisy;
@@ -40,7 +44,7 @@ _OWN = 0.3
 _KINSHIP = ((1.0, 0.1), (2.0, 0.3))
 _PULL = 0.75
 # The artefact has one byte for each feature and column.
-_MOST_EVIDENCE = 4_000_000
+_MOST_EVIDENCE = 3_000_000
 _MOST_FEATURES = 30_000
 # A feature of a single query cannot carry over to another.
 _FEWEST_QUERIES = 2
@@ -51,7 +55,9 @@ _HELD_OUT = 8
 _FEWEST_HELD_OUT = 10
 _SHARPNESS = tuple(2 ** (step / 5) for step in range(-5, 21))
 # What the margins of labels are multiplied with where too few queries can be held out to choose.
-_MARGIN_SHARPNESS = 3.0
+_MARGIN_SHARPNESS = 1.5
+# What the convolution's scores count beside the margins of labels.
+_VOICE = 0.33
 _LEVELS = 256
 
 Progress = Callable[[str], None]
@@ -113,6 +119,8 @@ class _Fit:
         (n): the weights of the features, before each query's are scaled to length 1.
     rows : scipy.sparse.csr_array
         (r, n): the queries, so weighed and scaled.
+    convolution : convolution_training.Fitted | None
+        The second opinion on labels; None for weights.
     """
 
     salience: np.ndarray
@@ -123,6 +131,15 @@ class _Fit:
     answers_bias: np.ndarray
     curve: list[dict[str, float]]
     parameters: np.ndarray
+    convolution: convolution_training.Fitted | None
+
+    def scores(self, lesson: _Lesson, chosen: np.ndarray) -> np.ndarray:
+        """Return the scores (r, k) of the answers to the queries chosen (bool), before they are sharpened."""
+        scores = self.rows[chosen] @ self.answers + self.answers_bias
+        if self.convolution:
+            queries = [lesson.queries[row] for row in np.flatnonzero(chosen)]
+            scores += _VOICE * self.convolution.scores(queries)
+        return scores
 
 
 def train(
@@ -294,7 +311,14 @@ def _fit(
     counts = np.where(held_out, 0.0, lesson.counts)
     mean = np.average(lesson.weights, axis=0, weights=counts)
     regression = _ridge(rows[~held_out], (lesson.weights - mean)[~held_out], counts[~held_out])
-    return _Fit(salience, rows, regression, mean, *_classification(rows, lesson, held_out, start, progress))
+    classified = _classification(rows, lesson, held_out, start, progress)
+    second = None if lesson.weights.shape[1] else _second_opinion(lesson, held_out)
+    return _Fit(salience, rows, regression, mean, *classified, second)
+
+
+def _second_opinion(lesson: _Lesson, held_out: np.ndarray) -> convolution_training.Fitted:
+    queries = [lesson.queries[row] for row in np.flatnonzero(~held_out)]
+    return convolution_training.fit(queries, lesson.shares[~held_out], lesson.counts[~held_out])
 
 
 def _information(counts: scipy.sparse.csr_array, shares: np.ndarray) -> np.ndarray:
@@ -358,16 +382,16 @@ def _classification(
         return single[answers:].reshape(features, answers) @ sharing.T, single[:answers]
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, error = loss_of(learned, *unpacked(parameters))
+        loss, error = loss_of(learned, learned.scores(*unpacked(parameters)))
         losses.append(loss / learned.counts.sum())
         gradient = columns @ (error @ sharing)
         slope = np.concatenate([error.sum(axis=0), gradient.ravel()]) + penalty * parameters
         return loss + penalty / 2 * float(parameters @ parameters), slope
 
     def note(parameters: np.ndarray) -> None:
-        validation = (
-            loss_of(unseen, *unpacked(parameters))[0] / unseen.counts.sum() if held_out.any() else math.nan
-        )
+        validation = math.nan
+        if held_out.any():
+            validation = loss_of(unseen, unseen.scores(*unpacked(parameters)))[0] / unseen.counts.sum()
         curve.append({"step": len(curve) + 1, "training_loss": losses[-1], "validation_loss": validation})
         if len(curve) % 10 == 0:
             tested = f", validation loss {validation:.3f}" if held_out.any() else ""
@@ -391,18 +415,20 @@ class _Part:
     shares: np.ndarray
     counts: np.ndarray
 
+    def scores(self, evidence: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        return self.rows @ evidence + bias
 
-def _cross_entropy(part: _Part, evidence: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray]:
+
+def _cross_entropy(part: _Part, scores: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the cross-entropy, summed over the records, and its gradient by the scores (r, k)."""
-    logs = scipy.special.log_softmax(part.rows @ evidence + bias, axis=1)
+    logs = scipy.special.log_softmax(scores, axis=1)
     weighed = part.shares * part.counts[:, None].astype(np.float32)
     error = np.exp(logs) * weighed.sum(axis=1, keepdims=True) - weighed
     return -float(np.sum(weighed * logs, dtype=np.float64)), error
 
 
-def _squared_hinge(part: _Part, evidence: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray]:
+def _squared_hinge(part: _Part, scores: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the squared hinge loss of each answer against the others, summed, and its gradient (r, k)."""
-    scores = part.rows @ evidence + bias
     counts = part.counts[:, None].astype(np.float32)
     short, over = np.maximum(1 - scores, 0), np.maximum(1 + scores, 0)
     right, wrong = part.shares * counts, (1 - part.shares) * counts
@@ -428,10 +454,8 @@ def _sharpness(fit: _Fit, lesson: _Lesson, held_out: np.ndarray) -> float:
     if not lesson.shares.shape[1]:
         return 1.0
     part = _Part(fit.rows[held_out], lesson.shares[held_out], lesson.counts[held_out])
-    return min(
-        _SHARPNESS,
-        key=lambda factor: _cross_entropy(part, fit.answers * factor, fit.answers_bias * factor)[0],
-    )
+    scores = fit.scores(lesson, held_out)
+    return min(_SHARPNESS, key=lambda factor: _cross_entropy(part, scores * factor)[0])
 
 
 def _cost(patterns: np.ndarray) -> np.ndarray:
@@ -455,16 +479,40 @@ def _model(fit: _Fit, sharpness: float, vocabulary: _Vocabulary, lesson: _Lesson
     scale = np.maximum(np.abs(columns).max(axis=0), 1e-9) / 127
     labels = lesson.weights if lesson.weights.shape[1] else lesson.shares
     costs = _cost(lesson.patterns) if lesson.patterns.size else np.zeros((0, 0))
+    bias = np.hstack([fit.weights_bias, fit.answers_bias * sharpness]).astype(np.float64)
+    if fit.convolution:
+        bias += fit.convolution.bias * (_VOICE * sharpness)
     return Model(
         hashes=vocabulary.hashes,
         mass=np.rint(vocabulary.rarity**2 * MASS_UNITS).astype(np.int32),
         salience=np.maximum(np.rint(fit.salience**2 * MASS_UNITS), 1).astype(np.int32),
         evidence=np.rint(columns / scale).astype(np.int8),
         scale=scale * math.sqrt(MASS_UNITS),
-        bias=np.hstack([fit.weights_bias, fit.answers_bias * sharpness]).astype(np.float64),
+        bias=bias,
         patterns=lesson.patterns.round(9),
         cost=np.rint(costs * COST_UNITS).astype(np.int16),
         pull=np.array([_PULL], dtype=np.float32),
         prior=np.average(labels, axis=0, weights=lesson.counts).astype(np.float32),
         shares=np.quantile(vocabulary.familiar, np.linspace(0, 1, _LEVELS)).astype(np.float32),
+        **_filters(fit.convolution, _VOICE * sharpness),
     )
+
+
+def _filters(fitted: convolution_training.Fitted | None, factor: float) -> dict[str, np.ndarray]:
+    """Return the arrays of the convolution, whose votes count as much as `factor`; empty ones without it."""
+    if fitted is None:
+        return {
+            "words": np.zeros(0, dtype=np.uint32),
+            "taps": np.zeros((2, WIDTH, 0), dtype=np.int8),
+            "offset": np.zeros(0, dtype=np.int16),
+            "votes": np.zeros((0, 0), dtype=np.int16),
+            "vote_scale": np.zeros(0),
+        }
+    taps, offset, votes, unit = fitted.whole_numbers()
+    return {
+        "words": fitted.words,
+        "taps": taps,
+        "offset": offset,
+        "votes": votes,
+        "vote_scale": unit * factor,
+    }

@@ -7,14 +7,15 @@ import sys
 import numpy as np
 import pytest
 
-from signalbox.features import extract
-from signalbox.student import FORMAT, Model, Student, StudentError
+from signalbox.artefact import FORMAT, Model, StudentError
+from signalbox.features import extract, word_hashes
+from signalbox.student import Student
 from signalbox.training import train
 
 EXPECTED = {
     "weights": "Opinion(answer=Answer(weights={'a': 0.1, 'b': 0.1, 'c': 0.8}, label=None, confidence=None, "
     "reasoning=\"c because of 'beta delta'\"), familiarity=0.51171875)",
-    "labels": "Opinion(answer=Answer(weights=None, label='a', confidence=0.29397772729913835, "
+    "labels": "Opinion(answer=Answer(weights=None, label='a', confidence=0.3718391612540648, "
     "reasoning=\"a because of 'beta delta'\"), familiarity=0.49609375)",
 }
 
@@ -79,7 +80,7 @@ def test_answering_imports_nothing_but_numpy() -> None:
 def test_the_same_artefact_gives_the_same_answer_on_every_machine(kind) -> None:
     """Exact equality with figures written down: no library's rounding or order of summation may matter."""
     signals = 3 if kind == "weights" else 0
-    columns = signals + 4
+    columns, filters = signals + 4, 0 if signals else 5
     hashes = np.unique(extract("alpha beta gamma delta", pairs=True).hashes)
     evidence = np.arange(len(hashes) * columns).reshape(-1, columns) * 37 % 255 - 127
     patterns = np.array([[8, 1, 1], [1, 8, 1], [1, 1, 8], [4, 4, 2]])[:, :signals] / 10
@@ -95,6 +96,13 @@ def test_the_same_artefact_gives_the_same_answer_on_every_machine(kind) -> None:
         pull=np.array([0.75], dtype=np.float32),
         prior=np.ones(signals or 4, dtype=np.float32),
         shares=np.linspace(0, 1, 256, dtype=np.float32),
+        words=np.sort(word_hashes(["alpha", "delta"])),
+        taps=(np.arange(4 * 3 * filters).reshape(4, 3, filters) * 89 % 255 - 127).astype(np.int8),
+        offset=np.arange(filters, dtype=np.int16) * 7 - 20,
+        votes=(np.arange(filters * columns).reshape(filters, columns) * 12007 % 65535 - 32767).astype(
+            np.int16
+        ),
+        vote_scale=np.arange(2, columns + 2) / 3e7,
     )
     student = Student("places", "places-0123456789ab", kind, ("a", "b", "c", "d")[: signals or 4], model)
     assert repr(student.opinion("alpha beta delta epsilon")) == EXPECTED[kind]

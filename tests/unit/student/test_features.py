@@ -2,10 +2,11 @@
 
 from collections import Counter
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.features import CHARACTERS, LONGEST, REACH, WORDS, extract
+from signalbox.features import CHARACTERS, LONGEST, REACH, extract, join, spell, word_hashes
 from signalbox.query import normalise
 
 
@@ -19,7 +20,7 @@ def substrings(query: str, pairs: bool) -> Counter[tuple[str, ...]]:
             (padded[start : start + size],) for size in CHARACTERS for start in range(len(padded) - size + 1)
         )
     counted.update(
-        ("words", *words[start : start + size]) for size in WORDS for start in range(len(words) - size + 1)
+        ("words", *words[start : start + size]) for size in (1, 2) for start in range(len(words) - size + 1)
     )
     if pairs:
         counted.update(
@@ -57,6 +58,23 @@ def test_features_are_the_same_in_company(queries, pairs) -> None:
         assert (found.first[together] - start).tolist() == alone.first.tolist()
         assert (found.last[together] - start).tolist() == alone.last.tolist()
         start += len(query.split())
+
+
+@given(queries=st.lists(st.text(max_size=30).map(normalise), min_size=1, max_size=4), pairs=st.booleans())
+def test_words_may_be_spelled_each_on_its_own(queries, pairs) -> None:
+    """What is remembered of a word, in whichever company it was met, gives the features of any query."""
+    words = [word for query in queries for word in query.split()]
+    alone = {word: spell([word]) for word in words}
+    together = spell(words)
+    for place, word in enumerate(words):
+        assert together.hashes[together.word == place].tolist() == alone[word].hashes.tolist()
+    assert together.hashes[len(together.hashes) - len(words) :].tolist() == word_hashes(words).tolist()
+    for query in queries:
+        joints = np.array([alone[word].joints[0] for word in query.split()], dtype=np.uint64).reshape(-1, 3)
+        across = join(joints, None, pairs=pairs)
+        expected = extract(query, pairs=pairs).hashes.tolist()
+        inside = [number for word in query.split() for number in alone[word].hashes.tolist()]
+        assert sorted(inside + across.hashes.tolist()) == sorted(expected)
 
 
 def test_nothing_has_no_features() -> None:
