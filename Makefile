@@ -24,7 +24,7 @@ run: setup ## the whole story on this machine: dataset in, router out
 
 .PHONY: test
 test: setup ## every test
-	.venv/bin/python -m pytest --numprocesses auto tests/unit tests/integration
+	.venv/bin/python -m pytest --numprocesses auto tests/unit tests/integration tests/fuzz
 	.venv/bin/python -m pytest tests/e2e tests/browser
 
 .PHONY: pictures
@@ -32,7 +32,8 @@ pictures: setup ## docs/report.png and docs/report-dark.png, of a run of the exa
 	PICTURES=docs .venv/bin/python -m pytest tests/browser/test_report.py -k pictures
 
 .PHONY: fuzz
-fuzz: setup ## 2,000 requests that schemathesis makes of the API's OpenAPI document
+fuzz: setup ## 10,500 broken datasets; 2,000 requests that schemathesis makes of the API's OpenAPI document
+	FUZZ_DATASETS=10500 .venv/bin/python -m pytest -s tests/fuzz
 	FUZZ_REQUESTS=2000 .venv/bin/python -m pytest tests/integration/test_openapi.py
 
 .PHONY: bench

@@ -14,7 +14,7 @@ from signalbox.answer import Answer
 from signalbox.near_duplicates import SIMILARITY, Pair, groups, near_duplicates
 from signalbox.personal_data import mask
 from signalbox.records import Record, shortened
-from signalbox.scripts import script_of
+from signalbox.scripts import NO_LETTERS, script_of
 from signalbox.task import Labels, Task
 
 EXAMPLES = 20
@@ -77,12 +77,17 @@ def warnings(findings: Mapping[str, Any]) -> Iterator[str]:
         )
     if beyond["queries"]:
         yield (
-            f"{beyond['queries']:,} queries have answers that differ by more than the teacher's noise; see the "
+            f"queries whose own answers differ by more than the teacher's noise: {beyond['queries']:,}; see the "
             "examples, and label them again"
+        )
+    if beyond["near_queries"]:
+        yield (
+            f"queries that nearly repeat another one and have quite another answer: {beyond['near_queries']:,}; see "
+            "the examples, some may be right"
         )
     grid = findings.get("grid")
     if grid and grid["off_grid"]:
-        yield f"{grid['off_grid']:,} answers leave the steps of {grid['step']:g} that the others keep to"
+        yield f"answers that leave the steps of {grid['step']:g} that the others keep to: {grid['off_grid']:,}"
     constant = findings["constant_answers"]
     if constant["share"] > MOST_CONSTANT and constant["suspicious"]:
         yield f"{constant['share']:.0%} of the answers are the same one; did the teacher look at the queries?"
@@ -90,8 +95,8 @@ def warnings(findings: Mapping[str, Any]) -> Iterator[str]:
         yield f"{constant['reasoning_share']:.0%} of the answers give the same reasoning"
     if constant["unused"]:
         yield f"labels or signals of the task that never lead: {', '.join(constant['unused'])}"
-    if len(findings["scripts"]["shares"]) > 1 and findings["scripts"]["rare"]:
-        yield "some scripts are rare: the student will hardly learn them; see scripts"
+    if findings["scripts"]["rare"]:
+        yield f"scripts of hardly any query, so hardly learnt: {', '.join(findings['scripts']['rare'])}"
 
 
 class _Near:
@@ -189,30 +194,37 @@ def _beyond_noise(
     Of weights: by more than 0.05 and twice the mean difference. Of labels: any other label.
     """
     limit = max(LEAST_DIFFERENCE, 2 * (noise["mean_difference"] or 0))
-    found: dict[str, tuple[float, Record, Record]] = {}
-    pairs = (
+    repeated = (
         pair
         for group in by_query.values()
         for pair in combinations(islice((record for record in group if record.answer), _COMPARED), 2)
     )
-    for kind in (pairs, near):
-        for one, other in kind:
-            if one.answer and other.answer:
-                apart = difference(one.answer, other.answer)
-                if apart > (0 if one.answer.label else limit) and apart > found.get(one.key, (0.0,))[0]:
-                    found[one.key] = (apart, one, other)
-    worst = sorted(found.values(), key=lambda entry: (-entry[0], entry[1].line))
+    same, close = _furthest(repeated, limit), _furthest(near, limit)
     return {
         "limit": round(limit, 4),
-        "queries": len(found),
-        "examples": [
-            {
-                "lines": sorted((one.line, other.line)),
-                "queries": [quoted(query) for query in dict.fromkeys((one.query, other.query))],
-                "difference": round(apart, 4),
-            }
-            for apart, one, other in worst[:EXAMPLES]
-        ],
+        "queries": len(same),
+        "near_queries": len(close),
+        "examples": [_apart(*entry) for entry in same[:EXAMPLES]],
+        "near_examples": [_apart(*entry) for entry in close[:EXAMPLES]],
+    }
+
+
+def _furthest(pairs: Iterable[tuple[Record, Record]], limit: float) -> list[tuple[float, Record, Record]]:
+    """Return for each query the pair that differs most and by more than the limit, the furthest apart first."""
+    found: dict[str, tuple[float, Record, Record]] = {}
+    for one, other in pairs:
+        if one.answer and other.answer:
+            apart = difference(one.answer, other.answer)
+            if apart > (0 if one.answer.label else limit + 1e-9) and apart > found.get(one.key, (0.0,))[0]:
+                found[one.key] = (apart, one, other)
+    return sorted(found.values(), key=lambda entry: (-entry[0], entry[1].line))
+
+
+def _apart(apart: float, one: Record, other: Record) -> dict[str, Any]:
+    return {
+        "lines": sorted((one.line, other.line)),
+        "queries": [quoted(query) for query in dict.fromkeys((one.query, other.query))],
+        "difference": round(apart, 4),
     }
 
 
@@ -267,7 +279,7 @@ def _scripts(by_query: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
         counts[script] += 1
         if len(lines.setdefault(script, [])) < EXAMPLES:
             lines[script].append(group[0].line)
-    rare = [script for script, count in counts.items() if count < 0.02 * counts.total()]
+    rare = [name for name, count in counts.items() if name != NO_LETTERS and count < 0.02 * counts.total()]
     return {
         "shares": {script: _share(count, counts.total()) for script, count in counts.most_common(EXAMPLES)},
         "rare": {script: lines[script] for script in rare[:EXAMPLES]},
