@@ -114,6 +114,16 @@ def test_a_failed_run_says_where_why_and_what_to_do() -> None:
     assert "Failed in distill. the teacher is retired What to do. name another" in text
 
 
+def test_a_promotion_by_a_person_and_a_rollback_say_who_and_why() -> None:
+    promoted = run(
+        State.HELD, State.PROMOTED, summary={"promoted_by": {"by": "ada", "reason": "good enough"}}
+    )
+    assert "Promoted by ada. good enough" in text_of(page_of(promoted))
+    back = {"how": "alarm", "by": "fallbacks", "reason": "30% fell back", "to_run_id": "clip-search-2"}
+    withdrawn = run(State.PROMOTED, summary={"rolled_back": back})
+    assert "Withdrawn by an alarm; clip-search-2 is live again. 30% fell back" in text_of(page_of(withdrawn))
+
+
 def test_a_run_under_way_says_what_it_does_and_what_it_waits_for() -> None:
     waiting = run(
         State.RECEIVED, State.ACCEPTED, waiting="the quota is used up", stalled=True, reason="25 hours"
