@@ -37,6 +37,7 @@ class App:
     api: str
     bucket: str
     table: str
+    bus: str
 
     def client(self, service: str) -> Any:
         """A boto3 client for one of the services behind the endpoint."""
@@ -126,7 +127,8 @@ def connect(port: int, api_port: int) -> App:
     try:
         formation = _session().client("cloudformation", endpoint_url=endpoint, config=quick)
         outputs = stack.outputs(formation)
-        return App(endpoint, f"http://{HOST}:{api_port}", outputs["DataBucketName"], outputs["RunTableName"])
+        names = (outputs[name] for name in ("DataBucketName", "RunTableName", "EventBusName"))
+        return App(endpoint, f"http://{HOST}:{api_port}", *names)
     except BotoCoreError as error:
         raise NotReachable(f"no app answers at {endpoint}: {_START}") from error
     except (ClientError, KeyError) as error:

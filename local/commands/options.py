@@ -8,7 +8,7 @@ from local.client import App, connect
 from local.settings import API_PORT, PORT
 from signalbox.run import State
 
-USAGE_ERROR = 2
+USAGE_ERROR, REFUSED = 2, 6
 EXIT_CODES = {State.PROMOTED: 0, State.HELD: 3, State.REJECTED: 4, State.FAILED: 5}
 
 

@@ -69,7 +69,9 @@ def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
     summary = {name: fact for name, fact in run.summary.items() if name != "rolled_back"} | {
         "promoted_by": said
     }
-    note = f"live, in place of {live.run_id}" if live else "live"
+    note = (
+        f"live{f', in place of {live.run_id}' if live else ''}; {request.by or 'a person'}: {request.reason}"
+    )
     promoted = pipeline.transactions.promote(
         run, pointer, live, note=note, request=request, summary=summary, reason=request.reason
     )

@@ -113,7 +113,7 @@ def roll_back(
         withdrawn,
         pointer,
         live,
-        note=f"withdrawn, {restored.run_id} is live again",
+        note=f"withdrawn, {restored.run_id} is live again; {by or 'a person'}: {reason}",
         request=request,
         summary=withdrawn.summary | {"rolled_back": facts},
         reason=reason,
