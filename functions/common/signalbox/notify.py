@@ -299,7 +299,7 @@ def _numbers(summary: dict[str, Any]) -> str:
     ]
     verdict = []
     if compared := summary.get("compared_with_live"):
-        verdict = [f"  Against {live.get('model', 'what is live')}: {difference(compared)}."]
+        verdict = [f"  Against {live.get('run_id', 'what is live')}: {difference(compared)}."]
     return "\n".join(
         [f"Measured on {summary['golden']} golden queries ({summary['model']}):", *table, *verdict]
     )

@@ -91,7 +91,7 @@ def test_a_promotion_has_the_numbers_that_matter_beside_those_of_the_live_model(
         ["judge", "4.20", "\N{EN DASH}"],
         ["latency, p95", "412 ms", "300 ms"],
     ]
-    assert "Against local.older: worse by 0.050 (0.020 to 0.080)." in promoted.text
+    assert "Against clip-search-1: worse by 0.050 (0.020 to 0.080)." in promoted.text
 
 
 def test_the_numbers_of_labels_are_accuracy_f1_judge_latency_and_cost() -> None:
