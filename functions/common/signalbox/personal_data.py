@@ -15,6 +15,9 @@ _DIGITS = b"0123456789"
 _FEWEST_DIGITS = 7
 """Of a phone number; everything else that has no @ and is no IP address has more."""
 
+_CUT_ADDRESS = re.compile(r"[^\s\[\]\"'@]+@\S*")
+_CUT_NUMBER = re.compile(r"\+?\d[\d ().-]{5,}…")
+
 
 class Span(NamedTuple):
     """A piece of personal data in a text: its kind, and from where to where."""
@@ -56,6 +59,11 @@ def mask(text: str) -> str:
     for span in reversed(find(text)):
         text = f"{text[: span.start]}[{span.kind}]{text[span.end :]}"
     return text
+
+
+def mask_excerpt(text: str) -> str:
+    """Mask a text that quotes the beginning of another: what was cut off in the middle is masked as well."""
+    return _CUT_NUMBER.sub("[number]…", _CUT_ADDRESS.sub("[e-mail address]", mask(text)))
 
 
 def _suspicious(text: str) -> bool:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signalbox.answer import Answer, AnswerError, parse_answer
 from signalbox.fast_line import LineReader
+from signalbox.personal_data import mask_excerpt
 from signalbox.query import MAX_QUERY_CHARACTERS, normalise
 from signalbox.task import Task
 
@@ -65,9 +66,9 @@ class Problem:
     reason: str
 
     def __post_init__(self) -> None:
-        # The name of an unknown key, say, may be as long as the line.
-        object.__setattr__(self, "field", shortened(self.field))
-        object.__setattr__(self, "reason", shortened(self.reason))
+        # The name of an unknown key, say, may be as long as the line, and an answer that is none may be a letter.
+        object.__setattr__(self, "field", shortened(mask_excerpt(self.field[:MAX_LINE_BYTES])))
+        object.__setattr__(self, "reason", shortened(mask_excerpt(self.reason[:MAX_LINE_BYTES])))
 
 
 def shortened(text: str) -> str:

@@ -1,0 +1,178 @@
+"""What is odd about a dataset that can be used: each oddity is found where it is, and not where it is not."""
+
+import json
+from typing import Any
+
+import pytest
+
+from signalbox.dataset import Dataset, examine, read_golden
+from signalbox.dataset_cost import add_cost
+from signalbox.dataset_quality import EXAMPLES
+from tests.builders import (
+    PROMPT,
+    QUERIES,
+    embedded_spec,
+    labelled,
+    labels_spec,
+    line,
+    prompts,
+    spec,
+    task,
+    truth,
+    weights_text,
+)
+
+SOUND = labelled()
+CALM = "a documentary about the restoration of the old cathedral"
+
+
+def examined(*more: bytes, **changes: Any) -> Dataset:
+    return examine([SOUND, *more], task(**changes))
+
+
+def test_a_sound_dataset_has_findings_of_every_kind_and_rejects_nothing() -> None:
+    dataset = examined()
+    assert set(dataset.quality) == {
+        "problem_kinds", "prompt_drift", "personal_data", "near_duplicates", "near_leakage", "teacher_noise",
+        "beyond_noise", "grid", "constant_answers", "scripts",
+    }  # fmt: skip
+    assert dataset.quality["scripts"]["shares"] == {"Latin": 1.0}
+    assert dataset.quality["teacher_noise"] == {
+        "repeated_queries": 0, "mean_difference": None, "p95_difference": None
+    }  # fmt: skip
+    assert set(dataset.quality) < set(dataset.findings())
+    json.dumps(dataset.findings(), allow_nan=False)
+
+
+def test_queries_that_nearly_repeat_another_one_are_counted_with_examples() -> None:
+    # Given one query that stands a third and a fourth time but for a word at its end
+    before = examined().quality["near_duplicates"]
+    found = examined(*(line(f"{CALM} {end}", truth(QUERIES[0])) for end in ("", "again", "today"))).quality
+    # Then they are one more group of three queries, and their lines are named
+    after = found["near_duplicates"]
+    assert (after["queries"], after["groups"]) == (before["queries"] + 3, before["groups"] + 1)
+    assert len(after["examples"]) <= EXAMPLES
+    assert any(set(example["lines"]) <= {151, 152, 153} for example in after["examples"])
+
+
+def test_a_golden_query_that_nearly_stands_in_the_training_data_is_a_leak() -> None:
+    golden = read_golden([line(CALM, truth(QUERIES[0])) + labelled(QUERIES[:20])], task(), "golden.jsonl")
+    found = examine(
+        [labelled(QUERIES[20:]), line(f"{CALM} again", truth(QUERIES[0]))], task(), golden
+    ).quality
+    example = next(each for each in found["near_leakage"]["examples"] if CALM in each["queries"])
+    assert example["lines"] == [None, 131]
+    assert found["near_leakage"]["golden_queries"] >= 1
+    # Removed from training because it is the same, a query is no near leak.
+    same = examine([SOUND, line(CALM, truth(QUERIES[0]))], task(), golden).quality["near_leakage"]
+    assert not any(CALM in each["queries"] for each in same["examples"])
+
+
+def test_answers_to_one_query_that_differ_by_more_than_the_teachers_noise_are_named() -> None:
+    # Given 30 queries answered twice with a little noise, and one answered twice quite differently
+    noisy = b"".join(line(query, weights_text(0.82, 0.09, 0.09)) for query in QUERIES[:30])
+    dataset = examined(noisy, line(QUERIES[40], weights_text(0.1, 0.1, 0.8)))
+    # Then the noise is what the 30 have, and only the one is beyond it
+    assert dataset.quality["teacher_noise"]["repeated_queries"] == 31
+    assert 0.005 < dataset.quality["teacher_noise"]["mean_difference"] < 0.05
+    beyond = dataset.quality["beyond_noise"]
+    assert beyond["queries"] == 1
+    assert beyond["examples"] == [
+        {"lines": [41, 181], "queries": [QUERIES[40]], "difference": pytest.approx(0.4667)}
+    ]
+    assert any("more than the teacher's noise: 1" in warning for warning in dataset.warnings)
+    assert dataset.reasons == []
+
+
+def test_labels_that_differ_for_one_query_are_beyond_noise_and_labels_without_queries_are_named() -> None:
+    content = b"".join(line(query, "watch") for query in QUERIES) + line(QUERIES[0], "listen")
+    quality = examine([content], task(labels_spec())).quality
+    assert quality["beyond_noise"]["queries"] == 1
+    assert quality["constant_answers"]["unused"] == ["read"]
+    assert "grid" not in quality
+
+
+def test_the_steps_of_weights_are_found_and_the_answers_that_leave_them() -> None:
+    dataset = examined(line("odd one out", weights_text(0.813, 0.1, 0.087)))
+    assert dataset.quality["grid"] == {"step": 0.1, "off_grid": 1, "lines": [151]}
+    free = b"".join(line(f"free {n}", weights_text(0.5 + n / 997, 0.25, 0.25 - n / 997)) for n in range(150))
+    assert examined(free).quality["grid"]["step"] is None
+
+
+def test_answers_that_are_nearly_always_the_same_are_suspicious() -> None:
+    same = b"".join(
+        line(f"query number {n}", weights_text(0.4, 0.3, 0.3, reasoning="As usual.")) for n in range(300)
+    )
+    dataset = examined(same)
+    constant = dataset.quality["constant_answers"]
+    assert (constant["share"], constant["reasoning_share"]) == (pytest.approx(0.6667), pytest.approx(0.6667))
+    assert json.loads(constant["answer"]) == {"picture": 0.4, "sound": 0.3, "words": 0.3}
+    assert len(constant["lines"]) == EXAMPLES
+    assert sum("67%" in warning for warning in dataset.warnings) == 2
+
+
+def test_lines_with_another_prompt_are_counted_by_kind() -> None:
+    drifted = b"".join(
+        line(f"drift {n}", truth(QUERIES[0]), system=[{"text": "An older prompt."}]) for n in range(3)
+    )
+    dataset = examined(drifted)
+    assert dataset.quality["prompt_drift"] == {"lines": 3, "examples": [151, 152, 153]}
+    (kind,) = dataset.quality["problem_kinds"]
+    assert (kind["field"], kind["lines"]) == ("system[0].text", 3)
+
+
+def test_scripts_of_few_queries_are_named() -> None:
+    dataset = examined(line("кошка на крыше", truth(QUERIES[0])))
+    assert dataset.quality["scripts"]["shares"] == {"Latin": 0.9934, "Cyrillic": 0.0066}
+    assert dataset.quality["scripts"]["rare"] == {"Cyrillic": [151]}
+    assert any("Cyrillic" in warning for warning in dataset.warnings)
+
+
+def test_examples_and_warnings_tell_no_personal_data() -> None:
+    written = "the lecture of anna@mail.example on the restoration of the cathedral"
+    dataset = examined(
+        line(written, truth(QUERIES[0])), line(f"{written} again", weights_text(0.1, 0.1, 0.8))
+    )
+    findings = json.dumps(dataset.findings())
+    assert "[e-mail address]" in findings
+    assert "anna@" not in findings
+
+
+def test_the_cost_of_the_job_is_estimated_before_it_starts() -> None:
+    dataset = examined()
+    add_cost(dataset, task(), "us-east-1")
+    cost = dataset.quality["cost"]
+    assert 0 < cost["training_usd"] < cost["at_most_usd"]
+    assert (cost["budget_usd"], cost["within_budget"]) == (None, None)
+    tokens = dataset.quality["tokens"]
+    assert tokens["records"] == len(dataset.train)
+    assert tokens["read_by_record"] > len(PROMPT) / 5
+    assert dataset.warnings == examined().warnings
+
+
+@pytest.mark.parametrize(("budget", "within"), [(0.01, False), (10_000, True)])
+def test_a_budget_that_the_job_may_exceed_is_warned_of_and_rejects_nothing(
+    budget: float, within: bool
+) -> None:
+    of = task(dataset={"budget_usd": budget})
+    dataset = examine([SOUND], of)
+    add_cost(dataset, of, "us-east-1")
+    assert dataset.quality["cost"]["within_budget"] is within
+    assert any("dataset.budget_usd" in warning for warning in dataset.warnings) is not within
+    assert dataset.reasons == []
+
+
+def test_a_job_without_a_price_costs_nobody_knows_what_and_no_job_costs_nothing() -> None:
+    unknown = task(
+        customization=spec()["customization"] | {"teacher": "local.teacher", "student": "local.student"}
+    )
+    dataset = examine([SOUND], unknown)
+    add_cost(dataset, unknown, "us-east-1")
+    assert "unknown" in dataset.quality["cost"]
+    alone = examine([SOUND], task(embedded_spec()))
+    add_cost(alone, task(embedded_spec()), "us-east-1")
+    assert "cost" not in alone.quality
+    prompts_only = examine([prompts()], task(), read_golden([labelled(QUERIES[:20])], task(), "golden.jsonl"))
+    add_cost(prompts_only, task(), "us-east-1")
+    assert prompts_only.quality["tokens"]["written_by_record"] is None
+    assert prompts_only.quality["cost"]["training_usd"] > 0
