@@ -101,6 +101,14 @@ def test_a_held_run_gives_the_gates_that_failed() -> None:
     assert "4.2 reached" not in text
 
 
+def test_a_reason_is_not_repeated_in_the_timeline() -> None:
+    gates = [{"name": "mae", "passed": False, "reason": "too high"}]
+    held = run(State.EVALUATED, State.HELD, summary={"gates": gates}, reason="note 1")
+    text = text_of(page_of(held))
+    assert "note 0" in text
+    assert "note 1" not in text
+
+
 def test_a_rejected_run_gives_reasons_and_lines() -> None:
     problem = {"line": 7, "field": "messages", "reason": "not JSON"}
     summary = {"reasons": ["60 usable records", "another"], "problems": [problem]}
