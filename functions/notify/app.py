@@ -4,10 +4,9 @@ from functools import cache
 from typing import Any
 
 import boto3
-from botocore.config import Config
 
 from signalbox.events import PipelineEvent
-from signalbox.notify import notification_of, report_link
+from signalbox.notify import SIGNING, notification_of, report_link
 from signalbox.observability import logger, observed
 from signalbox.settings import setting
 
@@ -29,6 +28,4 @@ def _topic() -> Any:
 
 @cache
 def _s3() -> Any:
-    return boto3.client(
-        "s3", config=Config(signature_version="s3v4")
-    )  # a link to what a key of KMS encrypts needs it
+    return boto3.client("s3", config=SIGNING)

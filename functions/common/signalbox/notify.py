@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from botocore.config import Config
+
 from signalbox.events import Event, PipelineEvent
 from signalbox.measures import mattering
 from signalbox.run import NO_TASK
@@ -22,6 +24,9 @@ OUTCOMES = {
 }
 """What a subscription can filter by, beside the task."""
 _REPORTED = {"PROMOTED", "HELD", "ROLLED_BACK"}
+SIGNING = Config(signature_version="s3v4", s3={"addressing_style": "virtual"})
+"""How links are signed: what a key of KMS encrypts wants the newer signature, and only so does boto3 name the bucket's
+region in the address, without which S3 redirects to another host than the one that was signed for."""
 _LINK_HOLDS = timedelta(hours=12)
 _SUBJECT_LENGTH = 99
 """SNS takes subjects of less than 100 characters, ASCII only, without control characters (SNS API, Publish)."""

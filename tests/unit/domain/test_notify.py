@@ -4,12 +4,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.events import Event, PipelineEvent
-from signalbox.notify import OUTCOMES, Link, Notification, notification_of, report_link
+from signalbox.notify import OUTCOMES, SIGNING, Link, Notification, notification_of, report_link
 from tests.builders import BUCKET, pipeline_event
 
 RUN = "clip-search-0123456789ab"
@@ -180,6 +181,15 @@ def test_the_report_is_linked_where_there_is_one(kind: Event, outcome: str) -> N
         assert f"runs/{RUN}/report.html" in link.url
         assert '"ExpiresIn": 43200' in link.url
         assert timedelta_hours(link) == pytest.approx(12, abs=0.1)
+
+
+def test_a_link_is_signed_for_the_host_of_the_buckets_region() -> None:
+    nobody = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    s3 = boto3.client("s3", region_name="eu-central-1", config=SIGNING, **nobody)
+    link = report_link(event_of(Event.MODEL_HELD), s3, BUCKET)
+    assert link is not None
+    assert link.url.startswith(f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/runs/{RUN}/report.html?")
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link.url
 
 
 def timedelta_hours(link: Link) -> float:
