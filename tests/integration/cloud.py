@@ -206,11 +206,25 @@ class Cloud:
             self.store.put(run_id, STUDENT, self._student)
         return run_id
 
-    def ask(self, detail_type: str, **detail: str) -> str:
+    def ask(self, detail_type: str, **detail: Any) -> str:
         """Put a person's request on the bus, as `aws events put-events` does, and return its id."""
         entry = {"EventBusName": BUS, "Source": "signalbox.operator", "DetailType": detail_type}
-        (put,) = _client("events").put_events(Entries=[entry | {"Detail": json.dumps(detail)}])["Entries"]
+        return self.put_events([entry | {"Detail": json.dumps(detail)}])
+
+    def put_events(self, entries: list[dict[str, str]]) -> str:
+        """Put one event on its bus, and return its id."""
+        (put,) = _client("events").put_events(Entries=entries)["Entries"]
         return put["EventId"]
+
+    def put_figures(self, task: str, at: datetime, **figures: float) -> None:
+        """Let CloudWatch know what the router counted for a task at a moment."""
+        dimensions = [{"Name": "service", "Value": "route"}, {"Name": "task", "Value": task}]
+        namespace = stack()["PromoteFunction"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"]
+        data = [
+            {"MetricName": name, "Dimensions": dimensions, "Timestamp": at, "Value": value, "Unit": "Count"}
+            for name, value in figures.items()
+        ]
+        _client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
 
     def ring(self, alarm: str, after: timedelta = timedelta(seconds=1)) -> Event:
         """Let CloudWatch announce that an alarm of the router's rings, a while after the latest pointer was set."""

@@ -132,7 +132,7 @@ class OperatorRequest(BaseModel):
             if not value and name != "by":
                 return f"{name} is required: a text"
             if len(value) > most:
-                return f"{name} has {len(value):,} characters; at most {most:,} are kept"
+                return f"{name} has {len(value):,} characters, {most:,} are kept"
         return ""
 
 
