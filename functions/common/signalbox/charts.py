@@ -42,6 +42,12 @@ _PLACES = (
     (-0.7, 1, "right", "bottom"),
     (0.7, -1, "left", "top"),
     (-0.7, -1, "right", "top"),
+    (1, 2.5, "left", "bottom"),
+    (1, -2.5, "left", "top"),
+    (-1, 2.5, "right", "bottom"),
+    (-1, -2.5, "right", "top"),
+    (-1, 4.5, "right", "bottom"),
+    (1, 4.5, "left", "bottom"),
 )
 
 
@@ -71,6 +77,8 @@ def quality(
     marks: Sequence[Mark], measure: str, lower_is_better: bool, title: str, description: str
 ) -> Markup:
     """Draw quality against latency (logarithmic), with intervals; the area of a mark grows with its cost."""
+    from matplotlib.ticker import LogLocator
+
     figure, axes = _figure(460, 340, left=56, bottom=48)
     costs = [mark.cost for mark in marks if mark.cost is not None]
     axes.set_xscale("log")
@@ -100,7 +108,11 @@ def quality(
         )
     axes.margins(0.14, 0.16)
     bottom, top = axes.get_ylim()
-    axes.set_ylim(max(0.0, bottom), top if lower_is_better else min(1.0, top))
+    room = 0.05 * (top - bottom)
+    axes.set_ylim(max(-room, bottom), top if lower_is_better else min(1 + room, top))
+    left, right = axes.get_xlim()
+    if right < 100 * left:  # so few powers of ten would say little
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.set_xlabel("median latency, milliseconds, logarithmic; bar to p95")
     axes.set_ylabel(f"{measure} ({'lower' if lower_is_better else 'higher'} is better)")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.12g}")
@@ -148,7 +160,7 @@ def _name_marks(figure: Any, axes: Any, marks: Sequence[Mark], areas: Sequence[f
             name.set_position((dx * (radius / scale + 5), dy * (radius / scale + 5)))
             box = name.get_window_extent()
             outside = box.width * box.height - _overlap(box, frame)
-            crowded = sum(_overlap(box, other) for other in taken) + outside
+            crowded = sum(_overlap(box, other) for other in taken) + 10 * outside
             if crowded < least - 1:
                 best, least = (dx, dy, horizontal, vertical, box), crowded
         assert best is not None

@@ -9,8 +9,10 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
 from signalbox import charts, wording
+from signalbox.measures import MEASURES
 from signalbox.report_data import Asked, Distribution, ReportData, gather
 from signalbox.task import Labels
 
@@ -27,17 +29,7 @@ TITLES = {
 
 _Write = Callable[[Any], str]
 _MEASURES: dict[str, tuple[str, _Write]] = {
-    "valid_share": ("Usable answers", wording.share),
-    "mae": ("Mean absolute error", wording.number),
-    "within_005": ("All weights within 0.05", wording.share),
-    "within_010": ("All weights within 0.10", wording.share),
-    "dominant_share": ("Dominant signal right", wording.share),
-    "rubric": ("Rubric, 1 to 5", wording.grade),
-    "accuracy": ("Accuracy", wording.share),
-    "macro_f1": ("Macro F1", wording.number),
-    "judge": ("Judge, 1 to 5", wording.grade),
-    "latency_p95_ms": ("Latency, p95", wording.milliseconds),
-    "cost_per_1000_queries": ("Cost of 1,000 queries", wording.dollars),
+    **{measure.name: (measure.title[0].upper() + measure.title[1:], measure.write) for measure in MEASURES},
     "min_golden": ("Golden queries", wording.count),
     "not_worse_than_live": ("Worse than live by", wording.number),
 }
@@ -109,7 +101,7 @@ def render(data: ReportData) -> str:
         candidates=candidates,
         first=first,
         name_of=lambda candidate: TITLES.get(candidate, candidate),
-        the=lambda candidate: f"the {TITLES.get(candidate, candidate).lower()}",
+        the=the,
         gates=[_gate(gate, candidates[first]) for gate in metrics["gates"]],
         why=_why(metrics),
         rows=_rows(candidates),
@@ -144,10 +136,31 @@ def _why(metrics: dict[str, Any]) -> str:
         held = f", though it had failed {missed}" if failed else ""
         return f"{person['by']} promoted it: {person['reason'].rstrip('.')}{held}."
     if failed:
-        return f"It failed {missed} {on}."
-    compared = metrics.get("compared_with_live")
-    against = f"; against the model that was live: {wording.difference(compared)}" if compared else ""
-    return f"It passed {'its only gate' if len(gates) == 1 else f'all {len(gates)} gates'} {on}{against}."
+        return f"It failed {missed} {on}{_standing(metrics)}."
+    passed = "its only gate" if len(gates) == 1 else f"all {len(gates)} gates"
+    return f"It passed {passed} {on}{_standing(metrics)}."
+
+
+def _standing(metrics: dict[str, Any]) -> str:
+    """Say how the candidate that answers first compares with the others: "; it is better than the base model"."""
+    found = [*(metrics.get("differences") or ())]
+    if metrics.get("compared_with_live"):
+        found.insert(0, metrics["compared_with_live"] | {"rival": "live"})
+    compared = [each for each in found if each["worse_by"] is not None]
+    against = {
+        verdict: _listed([the(each["rival"]) for each in compared if each["verdict"] == verdict])
+        for verdict in ("better", "worse", "no difference shown")
+    }
+    sides = [f"{verdict} than {against[verdict]}" for verdict in ("better", "worse") if against[verdict]]
+    standing = f"; it is {' and '.join(sides)}" if sides else ""
+    if against["no difference shown"]:
+        standing += f"; no difference from {against['no difference shown']} is shown"
+    return standing
+
+
+def the(candidate: str) -> str:
+    """Name a candidate within a sentence."""
+    return f"the {TITLES.get(candidate, candidate).lower()}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -193,7 +206,7 @@ def _most_telling(data: ReportData) -> tuple[str, ...]:
     return tuple(signal for signal in signals if signal in shown) or tuple(signals[:_MOST_SIGNALS])
 
 
-def _picture(candidates: dict[str, Any], metrics: dict[str, Any]) -> charts.Markup | None:
+def _picture(candidates: dict[str, Any], metrics: dict[str, Any]) -> Markup | None:
     """Draw quality, latency and cost of the candidates that have both of the first two."""
     measure = "accuracy" if metrics["output"] == "labels" else "mae"
     marks = []
@@ -226,7 +239,7 @@ def _picture(candidates: dict[str, Any], metrics: dict[str, Any]) -> charts.Mark
     )
 
 
-def _distribution_charts(distributions: Sequence[Distribution]) -> list[tuple[str, charts.Markup]]:
+def _distribution_charts(distributions: Sequence[Distribution]) -> list[tuple[str, Markup]]:
     """Draw the signals' distributions, of many signals the 12 of the greatest mean weight."""
     shown = sorted(distributions, key=lambda of: of.mean, reverse=True)[:_MOST_CHARTS]
     most = max((max(of.counts) for of in shown), default=0)
@@ -239,7 +252,7 @@ def _distribution_charts(distributions: Sequence[Distribution]) -> list[tuple[st
                 most,
                 f"Weights of {of.signal}",
                 f"Records by weight; mean {of.mean:.2f}, median {of.median:.2f}, "
-                f"80 % of them from {of.low:.2f} to {of.high:.2f}",
+                f"80% of them from {of.low:.2f} to {of.high:.2f}",
             ),
         )
         for number, of in enumerate((of for of in distributions if of in shown), start=1)

@@ -57,6 +57,24 @@ def test_a_dataset_comes_in_pieces(s3: FakeS3, store: RunStore) -> None:
     assert [len(piece) for piece in pieces] == [2**20, 2**20, 5]
 
 
+def test_lines_come_one_by_one_and_none_of_what_is_missing(s3: FakeS3, store: RunStore) -> None:
+    store.put("clip-1", "train.jsonl", "a\nb\n")
+    assert list(store.lines("clip-1", "train.jsonl")) == [b"a", b"b"]
+    assert list(store.lines("clip-1", "golden.jsonl")) == []
+    s3.fail_next = client_error("SlowDown")
+    with pytest.raises(ClientError, match="SlowDown"):
+        list(store.lines("clip-1", "train.jsonl"))
+
+
+def test_objects_are_found_by_their_ending_below_a_prefix(store: RunStore) -> None:
+    for name in ("customization/job/b_metrics.csv", "customization/a_metrics.csv", "customization/a.json"):
+        store.put("clip-1", name, name)
+    assert store.found("clip-1", "customization/", "_metrics.csv") == [
+        b"customization/a_metrics.csv",
+        b"customization/job/b_metrics.csv",
+    ]
+
+
 def test_the_judges_results_are_found_by_their_ending_wherever_they_lie(store: RunStore) -> None:
     for name in (
         "a/models/m/1_output.jsonl",
