@@ -10,9 +10,12 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent / "functions" / "common"))
 
 try:
-    from local.commands import main
+    if sys.argv[1:2] == ["data"]:  # a commit may wait for it, so the other commands are not loaded
+        from local.data_check import main
+    else:
+        from local.commands import main
 except ModuleNotFoundError as error:
     sys.exit(f"{error.name} is not installed: run `make setup`, then use .venv/bin/python -m local")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local import data_check
 from local.client import ApiError, NotReachable
 from local.commands import compare, drop, promote, rollback, route, run, status, task, up
 from local.commands.options import USAGE_ERROR, UsageError
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
-    for command in (up, drop, route, status, compare, promote, rollback, task, run):
+    for command in (up, drop, route, status, compare, promote, rollback, task, data_check, run):
         command.add(commands)
     return top
 

@@ -118,6 +118,11 @@ def read_golden(chunks: Iterable[bytes], task: Task, source: str) -> list[Record
     return one_a_query(by_query(entry for entry in entries if isinstance(entry, Record)).values())
 
 
+def too_large(size: int) -> str:
+    """Return why a file of so many bytes is not looked at, or ""."""
+    return f"the file has {size:,} bytes; it must have less than {MAX_BYTES:,}" if size >= MAX_BYTES else ""
+
+
 def examine(
     chunks: Iterable[bytes], task: Task, golden: Sequence[Record] | None = None, golden_source: str = ""
 ) -> Dataset:
@@ -217,7 +222,7 @@ class _Reading:
     def warnings(self) -> Iterable[str]:
         if self._other_prompts:
             yield (
-                f"{self._other_prompts:,} lines have another system text than the task's prompt: were they made for "
+                f"lines with another system text than the task's prompt: {self._other_prompts:,}; were they made for "
                 "another version of the task?"
             )
         if found := self._screen.summary():

@@ -23,6 +23,8 @@ SAME_GRID = 0.95
 MOST_CONSTANT = 0.5
 LEAST_DIFFERENCE = 0.05
 """Mean absolute difference of weights up to which two answers never contradict each other."""
+FEWEST_REPEATED = 20
+"""Queries that must stand twice before their answers say how noisy the teacher is."""
 _COMPARED = 10
 """Answers of one query that are compared with each other."""
 _GRIDS = (0.1, 0.05, 0.01)
@@ -177,11 +179,14 @@ def _noise(queries: Iterable[Sequence[Record]]) -> dict[str, Any]:
             # One figure a query, so that one that stands ten times does not count for 45.
             differences.append(statistics.fmean(difference(*pair) for pair in combinations(answers, 2)))
     if not differences:
-        return {"repeated_queries": 0, "mean_difference": None, "p95_difference": None}
+        return dict.fromkeys(("mean_difference", "median_difference", "p95_difference")) | {
+            "repeated_queries": 0
+        }
     ranked = sorted(differences)
     return {
         "repeated_queries": repeated,
         "mean_difference": round(statistics.fmean(ranked), 4),
+        "median_difference": round(statistics.median(ranked), 4),
         "p95_difference": round(ranked[min(len(ranked) - 1, int(0.95 * len(ranked)))], 4),
     }
 
@@ -191,9 +196,11 @@ def _beyond_noise(
 ) -> dict[str, Any]:
     """Find answers to one query, or to two nearly alike, that differ by more than the teacher does as a rule.
 
-    Of weights: by more than 0.05 and twice the mean difference. Of labels: any other label.
+    Of weights: by more than 0.05 and, if 20 queries are repeated, twice their median difference. Of labels: any
+    other label.
     """
-    limit = max(LEAST_DIFFERENCE, 2 * (noise["mean_difference"] or 0))
+    known = noise["repeated_queries"] >= FEWEST_REPEATED
+    limit = max(LEAST_DIFFERENCE, 2 * noise["median_difference"] if known else 0.0)
     repeated = (
         pair
         for group in by_query.values()

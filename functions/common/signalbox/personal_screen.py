@@ -71,14 +71,14 @@ class Screen:
         done = (
             "masked" if self._policy == "mask" else "used as it stands, see dataset.personal_data of the task"
         )
-        return f"{self._lines:,} lines hold personal data ({self._listed()}), {done}"
+        return f"lines with personal data: {self._lines:,} ({self._listed()}), {done}"
 
     def refusal(self) -> str:
         """Say why the dataset is rejected, if the task rejects personal data; else ""."""
         if not self._lines or self._policy != "reject":
             return ""
         return (
-            f"{self._lines:,} lines hold personal data ({self._listed()}), which dataset.personal_data of the task "
+            f"lines with personal data: {self._lines:,} ({self._listed()}), which dataset.personal_data of the task "
             "rejects; remove it from the lines listed under personal_data, or have the task mask it"
         )
 

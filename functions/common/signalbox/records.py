@@ -242,7 +242,7 @@ def _reason(fault: Any) -> str:
     context = fault.get("ctx", {})
     match fault["type"]:
         case "json_invalid":
-            return f"not JSON: {context['error']}"
+            return f"not JSON: {context['error'].replace(' at line 1 column', ' at column')}"
         case "extra_forbidden":
             return "unknown key; Bedrock refuses a record with any key that the format does not have"
         case "missing":

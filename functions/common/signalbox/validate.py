@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from signalbox.dataset import LISTED_PROBLEMS, MAX_BYTES, Dataset, GoldenError, examine, read_golden
+from signalbox.dataset import LISTED_PROBLEMS, Dataset, GoldenError, examine, read_golden, too_large
 from signalbox.dataset_cost import add_cost
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
@@ -83,8 +83,8 @@ def _task_of(run: Run, pipeline: Pipeline) -> Task:
 
 
 def _examined(run: Run, task: Task, pipeline: Pipeline) -> Dataset:
-    if run.dataset.size >= MAX_BYTES:
-        raise Rejection([f"the file has {run.dataset.size:,} bytes; it must have less than {MAX_BYTES:,}"])
+    if reason := too_large(run.dataset.size):
+        raise Rejection([reason])
     golden, golden_source = _golden_of(task, pipeline)
     dataset = _examine(run, task, pipeline, golden, golden_source)
     if golden is None and not dataset.counts["labelled"]:

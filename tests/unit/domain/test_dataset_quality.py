@@ -37,9 +37,8 @@ def test_a_sound_dataset_has_findings_of_every_kind_and_rejects_nothing() -> Non
         "beyond_noise", "grid", "constant_answers", "scripts",
     }  # fmt: skip
     assert dataset.quality["scripts"]["shares"] == {"Latin": 1.0}
-    assert dataset.quality["teacher_noise"] == {
-        "repeated_queries": 0, "mean_difference": None, "p95_difference": None
-    }  # fmt: skip
+    noise = dataset.quality["teacher_noise"]
+    assert (noise["repeated_queries"], noise["mean_difference"], noise["p95_difference"]) == (0, None, None)
     assert set(dataset.quality) < set(dataset.findings())
     json.dumps(dataset.findings(), allow_nan=False)
 
@@ -82,6 +81,11 @@ def test_answers_to_one_query_that_differ_by_more_than_the_teachers_noise_are_na
     ]
     assert any("more than the teacher's noise: 1" in warning for warning in dataset.warnings)
     assert dataset.reasons == []
+
+
+def test_one_contradiction_is_found_though_nothing_else_tells_the_noise() -> None:
+    dataset = examined(line(QUERIES[0], weights_text(0.1, 0.1, 0.8)))
+    assert dataset.quality["beyond_noise"]["queries"] == 1
 
 
 def test_labels_that_differ_for_one_query_are_beyond_noise_and_labels_without_queries_are_named() -> None:

@@ -34,7 +34,8 @@ def test_by_default_personal_data_is_reported_by_line_and_kind_and_used() -> Non
         {"line": 152, "field": "messages[0].content[0].text", "kind": "e-mail address"},
     ]
     assert any(
-        "2 lines hold personal data (e-mail address: 2, phone number: 1)" in each for each in dataset.warnings
+        "lines with personal data: 2 (e-mail address: 2, phone number: 1)" in each
+        for each in dataset.warnings
     )
     assert dataset.reasons == []
 
@@ -67,7 +68,7 @@ def test_a_record_that_masking_makes_too_long_is_a_problem_of_its_line() -> None
 def test_a_dataset_with_personal_data_is_rejected_if_the_task_wants_that() -> None:
     dataset = examined("reject")
     (reason,) = dataset.reasons
-    assert "2 lines hold personal data (e-mail address: 2, phone number: 1)" in reason
+    assert "lines with personal data: 2 (e-mail address: 2, phone number: 1)" in reason
     assert len(dataset.quality["personal_data"]["found"]) == 3
     clean = examine([labelled()], task(dataset={"personal_data": "reject"}))
     assert clean.reasons == []
