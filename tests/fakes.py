@@ -79,6 +79,8 @@ class FakeTable:
                     self.put_item(**item["Put"])
         except Exception as error:
             self.items = before
+            if not isinstance(error, ClientError):
+                raise
             cancelled = client_error("TransactionCanceledException", operation="TransactWriteItems")
             cancelled.response["CancellationReasons"] = [{"Code": "ConditionalCheckFailed"}, {"Code": "None"}]
             raise cancelled from error

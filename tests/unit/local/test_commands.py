@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from local import render
+from local import render, requests
 from local.client import NotReachable
 from local.commands import drop, main, parser
 from local.commands.options import EXIT_CODES, UsageError
 from local.progress import follow, job_phase
+from signalbox.events import Asked
 from signalbox.measures import ABSENT
 from signalbox.run import DatasetObject, Moment, Run, State
 from signalbox.task import TaskError
@@ -243,3 +244,76 @@ def test_an_app_that_goes_away_while_a_run_is_followed_is_an_error_that_names_th
     error = json.loads(capsys.readouterr().out)["error"]
     assert "the app has gone away while video-search-0123456789ab was under way" in error
     assert error.endswith("python -m local status video-search-0123456789ab --port 4999")
+
+
+class Answers:
+    """An app whose run table has an answer to each request after a while, and that keeps what was asked."""
+
+    bus = "signalbox"
+
+    def __init__(self, **answer: object) -> None:
+        self.entries: list[dict[str, str]] = []
+        self.looked, self.answer = 0, answer
+        self.runs = SimpleNamespace(item=self._item, load=lambda run_id: self._run(run_id))
+
+    def client(self, service: str) -> SimpleNamespace:
+        assert service == "events"
+        return SimpleNamespace(put_events=self._put)
+
+    def _put(self, Entries: list[dict[str, str]]) -> dict[str, object]:  # noqa: N803
+        self.entries += Entries
+        return {"FailedEntryCount": 0, "Entries": [{"EventId": "request-1"}]}
+
+    def _item(self, key: str) -> dict[str, object] | None:
+        assert key == "REQUEST#request-1"
+        self.looked += 1
+        said = {
+            "request_id": "request-1",
+            "asked": "PromotionRequested",
+            "subject": "r",
+            "by": "",
+            "reason": "x",
+        }
+        return said | {"at": START.isoformat()} | self.answer if self.looked > 2 else None
+
+    def _run(self, run_id: str) -> SimpleNamespace | None:
+        owes = "ModelPromoted" if self.looked < 5 else None
+        return SimpleNamespace(outbox=owes) if run_id else None
+
+
+def test_a_request_is_the_event_that_the_aws_cli_would_send() -> None:
+    app = Answers()
+    assert requests.ask(app, Asked.PROMOTION, run_id="r", reason="Größe", by="ada") == "request-1"
+    assert app.entries == [
+        {
+            "EventBusName": "signalbox",
+            "Source": "signalbox.operator",
+            "DetailType": "PromotionRequested",
+            "Detail": '{"run_id": "r", "reason": "Größe", "by": "ada"}',
+        }
+    ]
+
+
+@pytest.mark.parametrize(("answer", "looks"), [({"said": "no"}, 3), ({"run_id": "r"}, 5)])
+def test_a_request_is_followed_until_all_that_comes_of_it_is_published(
+    answer: dict[str, str], looks: int
+) -> None:
+    app, pauses = Answers(**answer), []
+    assert requests.outcome(app, "request-1", pauses.append).said == answer.get("said", "")
+    assert (app.looked, len(pauses)) == (looks, looks - 1)
+
+
+def test_a_request_that_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "PATIENCE_SECONDS", 0.0)
+    with pytest.raises(requests.NotAnswered, match="request-1 has no answer"):
+        requests.outcome(Answers(), "request-1")
+
+
+@pytest.mark.parametrize("command", ["promote r", "rollback t"])
+@pytest.mark.parametrize("reason", [[], ["--reason", " "], ["--reason", "x" * 1001]])
+def test_a_request_needs_a_reason(
+    command: str, reason: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args([*command.split(), *reason])
+    assert "--reason" in capsys.readouterr().err
