@@ -48,7 +48,8 @@ def test_a_sample_about_a_run_that_is_not_there_does_nothing(cloud: Cloud, path:
     event = json.loads(path.read_text())
     if path.stem != "DatasetDropped":
         cloud.invoke(path.parent.name, event)
-        assert cloud.runs.load(run_named_in(event)) is None
+        assert cloud.runs.of_task("video-search", 1) == []
+        assert cloud.live("video-search") is None
         assert cloud.bedrock.calls.total() == 0
 
 
@@ -150,3 +151,22 @@ def test_the_samples_of_the_api_are_answered(cloud: Cloud) -> None:
     ):
         answer = cloud.invoke("route", sample(f"route/{name}"))
         assert (answer["statusCode"], key in json.loads(answer["body"])) == (200, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("PromotionRequested", "there is no run video-search-726a1de6041e"),
+        ("RollbackRequested", "nothing is live for a task named video-search"),
+    ],
+)
+def test_a_sample_request_about_what_is_not_there_is_refused(cloud: Cloud, name: str, reason: str) -> None:
+    event = sample(f"promote/{name}")
+    cloud.invoke("promote", event)
+    (refused,) = cloud.published("RequestRefused")
+    assert refused["detail"]["summary"] == {
+        "asked": name,
+        "request": event["id"],
+        "by": "ada",
+        "reason": reason,
+    }

@@ -90,6 +90,18 @@ def test_an_ended_run_that_owes_its_event_publishes_it_and_leaves_the_line(
     assert world.events.names == ["RunFailed"]
 
 
+@pytest.mark.parametrize(("state", "event"), [(State.PROMOTED, "ModelPromoted"), (State.HELD, "ModelHeld")])
+def test_an_ended_run_whose_results_are_owed_is_nudged_and_after_an_hour_its_event_goes_out(
+    world: World, state: State, event: str
+) -> None:
+    world.run(state, hours=0.5, outbox=event)
+    assert world.watch() == 1
+    assert (world.events.names, world.only.outbox) == (["RunNudged"], event)
+    world.run(state, hours=1.1, outbox=event)
+    world.watch()
+    assert (world.events.names, world.only.outbox) == (["RunNudged", event], None)
+
+
 def test_an_owed_event_is_published_before_the_nudge(world: World) -> None:
     world.run(State.ACCEPTED, hours=0.1, outbox="DatasetAccepted")
     world.watch()
@@ -98,7 +110,7 @@ def test_an_owed_event_is_published_before_the_nudge(world: World) -> None:
 
 
 def test_an_owed_event_that_cannot_be_published_stays_owed(world: World) -> None:
-    world.run(State.HELD, hours=1, outbox="ModelHeld")
+    world.run(State.HELD, hours=2, outbox="ModelHeld")
     world.events.refuses = True
     assert world.watch() == 0
     assert world.only.outbox == "ModelHeld"
@@ -197,3 +209,25 @@ def test_an_upload_of_the_last_day_that_nobody_announced_becomes_a_run(
     world.watch()
     assert len(world.table.items) == registered
     assert world.events.names == ["RunNudged"] * registered
+
+
+def test_one_run_that_cannot_be_looked_at_does_not_keep_other_deployments(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two ended runs with deployments that nobody needs, and a table that fails on the first
+    for version in ("v1", "v2"):
+        run = world.runs.receive(dataset_object(version_id=version))
+        item = world.table.items[run.id]
+        item |= {"state": "HELD", "deployment_arn": "arn:d", "active": "deployed"}
+    get_item, failed = world.table.get_item, []
+
+    def fail_once(**request: Any) -> Any:
+        if not failed:
+            failed.append(request)
+            raise RuntimeError("scripted")
+        return get_item(**request)
+
+    monkeypatch.setattr(world.table, "get_item", fail_once)
+    world.watch()
+    noted = ["released_at" in item for item in world.table.items.values()]
+    assert sorted(noted) == [False, True]
