@@ -54,10 +54,11 @@ class Convolution:
         self._words = words
         self._taps = taps.reshape(len(taps), -1)
         self._begin, self._end = self._taps[-2:].astype(np.int16)
-        self._offset = offset
+        self._offset = offset.astype(np.float64)
         self._votes = votes.astype(np.float64)
         filters = len(offset)
-        self._columns = (_TAPS * filters + np.arange(filters)).ravel()
+        # Where the taps of three words that follow each other are, from where those of the first one begin.
+        self._cells = _TAPS * (WIDTH + 1) * filters + np.arange(filters)
 
     def taps(self, hashes: np.ndarray) -> np.ndarray:
         """Return (n, 3 * f) int16 what words of these hashes (n) uint32 add."""
@@ -71,7 +72,8 @@ class Convolution:
         filters = len(self._offset)
         responses = frame[:-2, :filters] + frame[1:-1, filters : 2 * filters]
         responses += frame[2:, 2 * filters :]
-        peaks = np.maximum(responses.max(axis=0) + self._offset, 0).astype(np.float64)
+        peaks = responses.max(axis=0) + self._offset
+        np.maximum(peaks, 0, out=peaks)
         return Response(peaks, responses.argmax(axis=0), frame)
 
     def votes(self, response: Response) -> np.ndarray:
@@ -83,8 +85,6 @@ class Convolution:
         responses that were kept, times their votes."""
         gains = self._votes @ direction
         gains *= response.peaks > 0
-        at = (response.begins + _TAPS).ravel()
-        width = response.frame.shape[1]
-        added = response.frame.ravel().take(at * width + self._columns)
-        added = added.reshape(WIDTH, -1) * gains
-        return np.bincount(at, added.ravel(), len(response.frame))[1:-1]
+        words, width = response.frame.shape
+        added = response.frame.ravel().take(response.begins * width + self._cells) * gains
+        return np.bincount((response.begins + _TAPS).ravel(), added.ravel(), words)[1:-1]

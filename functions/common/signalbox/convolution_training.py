@@ -19,8 +19,9 @@ from signalbox.features import word_hashes, words_of
 
 _DIMENSIONS = 64
 _FILTERS = 128
+_MEMBERS = 2
 _FEWEST_QUERIES = 2
-_MOST_WORDS = 3000
+_MOST_WORDS = 2000
 # Word vectors: how far their company reaches, how much less frequent company counts, the power of the singular
 # values, the standard deviation of what comes out.
 _COMPANY = 2
@@ -36,7 +37,6 @@ _RATE = 0.003
 _WARM_UP = 50
 _MOMENTS = (0.9, 0.999)
 _DROPOUT = 0.3
-_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,45 @@ class Fitted:
 
 
 def fit(queries: Sequence[str], shares: np.ndarray, counts: np.ndarray) -> Fitted:
-    """Train on distinct normalised queries (r), with the share (r, k) of each label and the records of each (r)."""
-    random = np.random.default_rng(_SEED)
+    """Train on distinct normalised queries (r), with the share (r, k) of each label and the records of each (r).
+
+    The scores are the mean of what several networks say that begin and go on by other random numbers.
+    """
     hashes = [word_hashes(words_of(query)) for query in queries]
     words, spread = _vocabulary(hashes)
     sequences = [_places(words, some) for some in hashes]
-    # An unknown word, the known ones, and both ends of a query.
-    forgotten = np.concatenate([[0.0], 1 / (1 + spread), [0.0, 0.0]])
-    network = _Network(_word_vectors(sequences, len(forgotten), random), shares.shape[1], random)
     records = np.repeat(np.arange(len(queries)), counts.astype(int))
     records = records[[len(sequences[row]) >= WIDTH for row in records]]
+    # An unknown word, the known ones, and both ends of a query.
+    forgotten = np.concatenate([[0.0], 1 / (1 + spread), [0.0, 0.0]])
+    members = []
+    for seed in range(_MEMBERS):
+        random = np.random.default_rng(seed)
+        vectors = _word_vectors(sequences, shares, len(forgotten), random)
+        network = _Network(vectors, shares.shape[1], random)
+        _teach(network, sequences, shares, records, forgotten, random)
+        members.append(network)
+    taps = [
+        np.stack([network.vectors @ filters for filters in network.filters], axis=1) for network in members
+    ]
+    return Fitted(
+        words,
+        np.concatenate(taps, axis=2),
+        np.concatenate([network.offset for network in members]),
+        np.concatenate([network.votes for network in members]) / _MEMBERS,
+        np.mean([network.bias for network in members], axis=0),
+    )
+
+
+def _teach(
+    network: "_Network",
+    sequences: Sequence[np.ndarray],
+    shares: np.ndarray,
+    records: np.ndarray,
+    forgotten: np.ndarray,
+    random: np.random.Generator,
+) -> None:
+    """Show a network all records again and again, each word left unknown as often as `forgotten` says."""
     steps = min(max(_EPOCHS * len(records) // _BATCH, _STEPS[0]), _STEPS[1]) if len(records) else 0
     order = np.zeros(0, dtype=int)
     for step in range(steps):
@@ -111,8 +140,6 @@ def fit(queries: Sequence[str], shares: np.ndarray, counts: np.ndarray) -> Fitte
         places[random.random(len(places)) < forgotten[places]] = 0
         lengths = np.array([len(sequences[row]) for row in batch])
         network.learn(places, lengths, shares[batch], rate)
-    taps = np.stack([network.vectors @ filters for filters in network.filters], axis=1)
-    return Fitted(words, taps, network.offset, network.votes, network.bias)
 
 
 def _vocabulary(hashes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -131,26 +158,19 @@ def _places(words: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     return np.concatenate([[len(words) + 1], known, [len(words) + 2]])
 
 
-def _word_vectors(sequences: Sequence[np.ndarray], rows: int, random: np.random.Generator) -> np.ndarray:
+def _word_vectors(
+    sequences: Sequence[np.ndarray], shares: np.ndarray, rows: int, random: np.random.Generator
+) -> np.ndarray:
     """Return (rows, d) float32 vectors that are alike for words in like company.
 
     They are the left singular vectors, found by subspace iteration, of the positive pointwise mutual
-    information between a word and its neighbours at each distance (Levy & Goldberg 2014).
+    information (Levy & Goldberg 2014) between a word and its neighbours at each distance, and between it and
+    the labels of its queries.
     """
-    whom, company = [], []
-    for distance in range(1, _COMPANY + 1):
-        for words in sequences:
-            whom += [words[distance:], words[:-distance]]
-            company += [
-                words[:-distance] + (2 * distance - 2) * rows,
-                words[distance:] + (2 * distance - 1) * rows,
-            ]
-    at = np.concatenate(whom), np.concatenate(company)
-    shape = (rows, 2 * _COMPANY * rows)
-    met = scipy.sparse.csr_array((np.ones(len(at[0])), at), shape=shape).tocoo()
+    met = scipy.sparse.hstack([_company(sequences, rows), _labelled(sequences, shares, rows)]).tocoo()
     often = met.sum(axis=0) ** _FREQUENCY_POWER
     expected = met.sum(axis=1)[met.coords[0]] * (often / max(often.sum(), 1))[met.coords[1]]
-    told = scipy.sparse.csr_array((np.maximum(np.log(met.data / expected), 0), met.coords), shape=shape)
+    told = scipy.sparse.csr_array((np.maximum(np.log(met.data / expected), 0), met.coords), shape=met.shape)
     basis = random.normal(size=(rows, min(rows, _DIMENSIONS)))
     for _ in range(_ROUNDS):
         basis = np.linalg.qr(told @ (told.T @ basis))[0]
@@ -158,6 +178,25 @@ def _word_vectors(sequences: Sequence[np.ndarray], rows: int, random: np.random.
     vectors = np.zeros((rows, _DIMENSIONS), dtype=np.float32)
     vectors[:, : len(strength)] = basis @ left * strength**_STRENGTH_POWER
     return vectors * (_SPREAD / max(vectors.std(), 1e-9))
+
+
+def _company(sequences: Sequence[np.ndarray], rows: int) -> scipy.sparse.csr_array:
+    """Count (rows, 2 * _COMPANY * rows) how often words stand at each distance before and after each other."""
+    distances = [
+        np.concatenate([np.stack([words[:-far], words[far:]]) for words in sequences], axis=1)
+        for far in range(1, _COMPANY + 1)
+    ]
+    pairs = [pair for earlier, later in distances for pair in ((earlier, later), (later, earlier))]
+    counts = [scipy.sparse.csr_array((np.ones(len(pair[0])), pair), shape=(rows, rows)) for pair in pairs]
+    return scipy.sparse.hstack(counts)
+
+
+def _labelled(sequences: Sequence[np.ndarray], shares: np.ndarray, rows: int) -> scipy.sparse.csr_array:
+    """Count (rows, k) how often words stand in queries of each label."""
+    owners = np.repeat(np.arange(len(sequences)), [len(words) for words in sequences])
+    at = np.concatenate(sequences), owners
+    has = scipy.sparse.csr_array((np.ones(len(owners)), at), shape=(rows, len(sequences)))
+    return scipy.sparse.csr_array(has @ shares)
 
 
 class _Network:

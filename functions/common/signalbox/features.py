@@ -11,6 +11,7 @@ three numbers that each word has (`join`): so whoever remembers a word need not 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ REACH = 12
 LONGEST = 1024
 MOST_QUERIES = 32
 """How many queries one pass takes; the tables below are as long as all of them together can be."""
+_USUAL_WORDS = 64
+"""Up to how many words the places of features across them are remembered."""
 
 _SPACE = ord(" ")
 _BASE = 0x9E3779B97F4A7C15  # odd, hence invertible modulo 2**64
@@ -63,8 +66,9 @@ class Spelling(NamedTuple):
     word : np.ndarray
         (f): the place of the word that each occurrence is in, counted from 0.
     joints : np.ndarray
-        (n, 3) uint64: what `join` needs of each word: the hash of a space and the word, that of the word
-        between two spaces, and the factor by which the word moves the hash of what follows.
+        (n, 5) uint64: what `join` needs of each word: the hash of a space and it; the factor by which these
+        move the hash of what follows; the hash of it between two spaces; what it adds to the hash of a pair
+        as the first word, and as the last.
     """
 
     hashes: np.ndarray
@@ -140,12 +144,15 @@ def spell(words: Sequence[str]) -> Spelling:
 
     begins_of_words, ends_of_words = spaces[:-1], spaces[1:]
     before, moved_back = prefix[begins_of_words], _INVERSES[begins_of_words]
-    joints = np.empty((len(words), 3), dtype=np.uint64)
-    joints[:, 0] = (prefix[ends_of_words] - before) * moved_back
-    joints[:, 1] = (prefix[ends_of_words + 1] - before) * moved_back
-    joints[:, 2] = _POWERS[ends_of_words - begins_of_words]
-    hashes = np.concatenate([hashes, joints[:, 1] + _WORD_SALT])
-    return Spelling(_mixed(hashes), np.concatenate([word_of[begins], _PLACES[: len(words)]]), joints)
+    joints = np.empty((5, len(words)), dtype=np.uint64)
+    heads, factors, wholes, as_first, as_last = joints
+    heads[:] = (prefix[ends_of_words] - before) * moved_back
+    factors[:] = _POWERS[ends_of_words - begins_of_words]
+    wholes[:] = (prefix[ends_of_words + 1] - before) * moved_back
+    as_last[:] = wholes + _WORD_SALT
+    as_first[:] = as_last * _FIRST_SALT
+    hashes = np.concatenate([hashes, as_last])
+    return Spelling(_mixed(hashes), np.concatenate([word_of[begins], _PLACES[: len(words)]]), joints.T)
 
 
 def join(joints: np.ndarray, query_of: np.ndarray | None, *, pairs: bool) -> Features:
@@ -154,26 +161,35 @@ def join(joints: np.ndarray, query_of: np.ndarray | None, *, pairs: bool) -> Fea
     Parameters
     ----------
     joints : np.ndarray
-        (n, 3) uint64: see `Spelling`, of the words of all queries in their order.
+        (n, 5) uint64: see `Spelling`, of the words of all queries in their order.
     query_of : np.ndarray | None
         (n): the query that each word is in, counted from 0; None if all are in one.
     """
     words = len(joints)
-    heads, wholes, factors = joints.T
+    heads, factors, wholes, as_first, as_last = joints.T
     hashes = heads[:-1] + factors[:-1] * wholes[1:] + _WORD_SALT
-    first, last = _PLACES[: len(hashes)], _PLACES[1 : len(hashes) + 1]
+    first, last, query = (_across if words <= _USUAL_WORDS else _across.__wrapped__)(words, pairs)
     if pairs:
-        count = _PAIRS_BEFORE[words]
-        firsts, lasts = _PAIR_FIRSTS[:count], _PAIR_LASTS[:count]
-        salted = wholes + _WORD_SALT
-        hashes = np.concatenate([hashes, (salted * _FIRST_SALT)[firsts] + salted[lasts]])
-        first, last = np.concatenate([first, firsts]), np.concatenate([last, lasts])
+        neighbours = len(hashes)
+        far = as_first[first[neighbours:]] + as_last[last[neighbours:]]
+        hashes = np.concatenate([hashes, far])
     hashes = _mixed(hashes)
     if query_of is None:
-        return Features(hashes, np.zeros(len(hashes), dtype=np.intp), first, last)
+        return Features(hashes, query, first, last)
     within = np.flatnonzero(query_of[first] == query_of[last])
     first = first[within]
     return Features(hashes[within], query_of[first], first, last[within])
+
+
+@lru_cache(maxsize=2 * _USUAL_WORDS)
+def _across(words: int, pairs: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the first and the last word of each feature across the words of a query, and zeros for the query."""
+    first, last = _PLACES[: max(words - 1, 0)], _PLACES[1 : max(words, 1)]
+    if pairs:
+        count = _PAIRS_BEFORE[words]
+        first = np.concatenate([first, _PAIR_FIRSTS[:count]])
+        last = np.concatenate([last, _PAIR_LASTS[:count]])
+    return first, last, np.zeros_like(first)
 
 
 def _mixed(hashes: np.ndarray) -> np.ndarray:

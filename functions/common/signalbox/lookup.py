@@ -12,7 +12,7 @@ import numpy as np
 
 from signalbox.artefact import Model
 from signalbox.convolution import Convolution, Response
-from signalbox.features import LONGEST, MOST_QUERIES, REACH, join, spell
+from signalbox.features import LONGEST, MOST_QUERIES, REACH, Features, join, spell
 
 MOST_REMEMBERED = 4096
 """How many words are remembered; when there are more, all are forgotten. Up to a few kilobytes each."""
@@ -32,7 +32,7 @@ class _Word(NamedTuple):
         (s + k + 3) float64, whole numbers: the evidence of its features, their salience and their mass, and
         how many are unknown.
     joints : np.ndarray
-        (3) uint64: see `features.Spelling`.
+        (5) uint64: see `features.Spelling`.
     taps : np.ndarray
         (3 * f) int16: see `convolution.Convolution`; there are none without a convolution.
     """
@@ -52,7 +52,7 @@ class Heard(NamedTuple):
     tallies : np.ndarray
         (n, s + k + 3): those of each word.
     evidence : np.ndarray
-        (r, s + k) float32: of each feature across words, in the order of the queries.
+        (r, s + k) float32: of each feature across words, in the order of the queries; 0 if it is unknown.
     first, last : np.ndarray
         (r): the words that each of these lies in, counted from 0 through all the queries.
     word_spans, feature_spans : list[slice]
@@ -87,37 +87,43 @@ class Lookup:
         self._model = model
         self._pairs = pairs
         self._memory: dict[str, _Word] = {}
-        # Salience and mass (n, 2) of each feature; float64 holds their sums exactly.
-        self._ledger = np.stack([model.salience, model.mass[:-1]], axis=1).astype(np.float64)
+        # The last row of each is for whatever is unknown.
+        self._evidence = np.concatenate([model.evidence, np.zeros_like(model.evidence[:1])])
+        self._ledger = np.zeros((len(model.hashes) + 1, 3))
+        self._ledger[:-1, 0], self._ledger[:-1, 1], self._ledger[-1, 2] = model.salience, model.mass[:-1], 1
 
     def hear(self, words: list[list[str]]) -> Heard:
         """Look up and sum what the features of queries say, of which one has a word."""
-        model, alone = self._model, len(words) == 1
+        alone = len(words) == 1
         known = self._remembered([word for some in words for word in some])
         tallies = np.concatenate([word.tally for word in known]).reshape(len(known), -1)
         joints = np.concatenate([word.joints for word in known]).reshape(len(known), -1)
         counts = [len(some) for some in words]
         query_of = None if alone else np.repeat(_PLACES[: len(words)], counts)
         across = join(joints, query_of, pairs=self._pairs)
-        places = np.searchsorted(model.hashes, across.hashes)
-        found = np.flatnonzero(model.hashes.take(places, mode="clip") == across.hashes)
         if not alone:
-            found = found[across.query[found].argsort(kind="stable")]
-        rows = places[found]
-        evidence = model.evidence.take(rows, axis=0).astype(np.float32)
+            by_query = across.query.argsort(kind="stable")
+            across = Features(*(part[by_query] for part in across))
+        rows = self._rows(across.hashes)
+        evidence = self._evidence.take(rows, axis=0).astype(np.float32)
         ledger = self._ledger.take(rows, axis=0)
-        features = [len(rows)] if alone else np.bincount(across.query[found], minlength=len(words)).tolist()
-        occurrences = np.bincount(across.query, minlength=len(words))
+        features = [len(rows)] if alone else np.bincount(across.query, minlength=len(words)).tolist()
         word_spans, feature_spans = _spans(counts), _spans(features)
-        totals = np.zeros((len(words), tallies.shape[1]))
+        totals = np.empty((len(words), tallies.shape[1]))
         for total, inside, between in zip(totals, word_spans, feature_spans, strict=True):
-            _add_sum(tallies[inside], total)
-            _add_sum(evidence[between], total[:-3])
-            _add_sum(ledger[between], total[-3:-1])
-        totals[:, -1] += occurrences - features
-        responses = [self._respond(known[span]) for span in word_spans] if self.convolution else []
-        first, last = across.first[found], across.last[found]
+            np.matmul(_ONES[: inside.stop - inside.start], tallies[inside], out=total)
+            length = between.stop - between.start
+            total[:-3] += _SINGLE_ONES[:length] @ evidence[between]
+            total[-3:] += _ONES[:length] @ ledger[between]
+        responses = [self._respond(known[span]) for span in word_spans]
+        first, last = across.first, across.last
         return Heard(totals, tallies, evidence, first, last, word_spans, feature_spans, responses)
+
+    def _rows(self, hashes: np.ndarray) -> np.ndarray:
+        """Return where features are in the tables; whatever is unknown is last."""
+        known = self._model.hashes
+        places = np.searchsorted(known, hashes)
+        return np.where(known.take(places, mode="clip") == hashes, places, len(known))
 
     def _remembered(self, words: list[str]) -> list[_Word]:
         """Return what is known of each word; of what is met for the first time, it is looked up."""
@@ -139,33 +145,24 @@ class Lookup:
 
     def _looked_up(self, words: list[str]) -> Iterator[_Word]:
         """Look up and sum what the features inside words say, at most _WORDS_AT_ONCE."""
-        model = self._model
         spelling = spell(words)
-        places = np.searchsorted(model.hashes, spelling.hashes)
-        known = model.hashes.take(places, mode="clip") == spelling.hashes
-        found = np.flatnonzero(known)
-        rows = places[found]
-        owners = spelling.word[found] == _PLACES[: len(words), None]
-        tallies = np.empty((len(words), len(model.scale) + 3))
-        tallies[:, :-3] = owners.astype(np.float32) @ model.evidence.take(rows, axis=0).astype(np.float32)
-        tallies[:, -3:-1] = owners.astype(np.float64) @ self._ledger.take(rows, axis=0)
-        tallies[:, -1] = np.bincount(spelling.word[~known], minlength=len(words))
+        rows = self._rows(spelling.hashes)
+        owners = (spelling.word == _PLACES[: len(words), None]).astype(np.float32)
+        tallies = np.empty((len(words), self._evidence.shape[1] + 3))
+        tallies[:, :-3] = owners @ self._evidence.take(rows, axis=0).astype(np.float32)
+        tallies[:, -3:] = owners.astype(np.float64) @ self._ledger.take(rows, axis=0)
         taps: Iterable[np.ndarray] = itertools.repeat(_NO_TAPS)
         if self.convolution:
             taps = self.convolution.taps(spelling.hashes[-len(words) :])
         return map(_Word, tallies, spelling.joints, taps)
 
     def _respond(self, words: list[_Word]) -> Response | None:
-        return self.convolution.respond([word.taps for word in words]) if words else None
+        if self.convolution is None or not words:
+            return None
+        return self.convolution.respond([word.taps for word in words])
 
 
 def _spans(counts: list[int]) -> list[slice]:
     """Return where each of some neighbours is, by how many elements it has."""
     ends = list(itertools.accumulate(counts))
     return [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
-
-
-def _add_sum(numbers: np.ndarray, total: np.ndarray) -> None:
-    """Add the sum of rows of whole numbers."""
-    ones = _SINGLE_ONES if numbers.dtype == np.float32 else _ONES
-    total += ones[: len(numbers)] @ numbers

@@ -22,7 +22,6 @@ from signalbox import artefact
 from signalbox.answer import Answer
 from signalbox.artefact import COST_UNITS, Model
 from signalbox.artefact import StudentError as StudentError  # what reading one raises
-from signalbox.convolution import Response
 from signalbox.features import MOST_QUERIES, words_of
 from signalbox.lookup import Heard, Lookup
 from signalbox.query import normalise
@@ -36,8 +35,17 @@ _LEAST_REASON = 0.25
 # differ in their last bit from machine to machine.
 _STEPS_PER_NAT = 256
 _ODDS = np.rint(np.exp(np.arange(0, -16 * _STEPS_PER_NAT, -1) / _STEPS_PER_NAT) * 2**24)
+_BEST_ODDS = float(_ODDS[0])
 _SUPPORT_UNITS = 2**15
 _PLACES = np.arange(MOST_QUERIES)
+
+
+class _Decision(NamedTuple):
+    """An answer whose reasons are not yet known."""
+
+    weights: dict[str, float] | None = None
+    label: str | None = None
+    confidence: float | None = None
 
 
 class Opinion(NamedTuple):
@@ -114,40 +122,33 @@ class Student:
         columns = len(model.scale)
         lengths = np.sqrt(np.maximum(heard.totals[:, columns], 1))
         scores = heard.totals[:, :columns] * (model.scale / lengths[:, None]) + model.bias
-        if self._lookup.convolution:
-            scores += self._votes(heard.responses)
-        answers, directions = self._weights(scores) if self.kind == "weights" else self._labels(scores)
+        for row, response in zip(scores, heard.responses, strict=True):
+            if response:
+                row += self._lookup.convolution.votes(response) * model.vote_scale
+        decisions, directions = self._weights(scores) if self.kind == "weights" else self._labels(scores)
         merits = self._merits(heard, directions, lengths)
-        for place, (answer, total, merit) in enumerate(zip(answers, heard.totals, merits, strict=True)):
+        for place, (decision, total, merit) in enumerate(zip(decisions, heard.totals, merits, strict=True)):
             salience, mass, unknown = total[columns:].tolist()
             if salience:
-                sentence = _sentence(answer, _reasons(words[place], merit))
-                said = Answer(answer.weights, answer.label, answer.confidence, sentence)
+                answer = Answer(*decision, _sentence(decision, _reasons(words[place], merit)))
                 share = mass / (mass + unknown * self._unknown_mass)
                 familiarity = bisect.bisect_right(self._shares, share) / len(self._shares)
-                opinions[place] = Opinion(said, familiarity)
+                opinions[place] = Opinion(answer, familiarity)
         return opinions
-
-    def _votes(self, responses: list[Response | None]) -> np.ndarray:
-        """Return (m, k) how the convolution votes."""
-        nothing = np.zeros(len(self.model.vote_scale))
-        votes = [
-            nothing if response is None else self._lookup.convolution.votes(response)
-            for response in responses
-        ]
-        return np.array(votes) * self.model.vote_scale
 
     def _merits(self, heard: Heard, directions: np.ndarray, lengths: np.ndarray) -> list[list[float]]:
         """Return what each word of each query did for the answer, (m, s + k) directions among the scores."""
         rounded = np.rint(directions * self._support_units)
         columns = rounded.shape[1]
         # A feature across words counts half for each of two, hence one inside a word twice.
-        inside, between = [], []
-        for row, words, features in zip(rounded, heard.word_spans, heard.feature_spans, strict=True):
-            inside.append(heard.tallies[words, :columns] @ row)
-            between.append(heard.evidence[features] @ row.astype(np.float32))
-        moved = np.concatenate(between)
-        merits = 2 * np.concatenate(inside)
+        merits = np.concatenate(
+            [heard.tallies[span, :columns] @ row for row, span in zip(rounded, heard.word_spans, strict=True)]
+        )
+        rounded = rounded.astype(np.float32)
+        moved = np.concatenate(
+            [heard.evidence[span] @ row for row, span in zip(rounded, heard.feature_spans, strict=True)]
+        )
+        merits *= 2
         merits += np.bincount(heard.first, moved, len(merits))
         merits += np.bincount(heard.last, moved, len(merits))
         convolution = self._lookup.convolution
@@ -162,34 +163,35 @@ class Student:
         listed = merits.tolist()
         return [listed[span] for span in heard.word_spans]
 
-    def _weights(self, scores: np.ndarray) -> tuple[list[Answer], np.ndarray]:
-        """Return answers (m), and which scores (m, s + k) speak for the weight of their dominant signal."""
+    def _weights(self, scores: np.ndarray) -> tuple[list[_Decision], np.ndarray]:
+        """Return decisions (m), and which scores (m, s + k) speak for the weight of their dominant signal."""
         model, signals = self.model, len(self.names)
         regression, likelihood = scores[:, :signals], scores[:, signals:]
         directions = np.zeros_like(scores)
         if not len(model.patterns):
             weights = np.array([_on_simplex(row) for row in regression])
             directions[_PLACES[: len(scores)], weights.argmax(axis=1)] = 1
-            return [Answer(weights=self._named(row)) for row in weights], directions
+            return [_Decision(self._named(row)) for row in weights], directions
         odds = _odds(likelihood)
         costs, gaps, patterns = self._decision
         expected = odds @ costs / (odds.sum(axis=1, keepdims=True) * COST_UNITS)
         distances = np.abs(patterns - regression.T[:, :, None]).sum(axis=0)
         best = (expected + distances * float(model.pull[0])).argmin(axis=1)
-        directions[:, signals:] = _contrasts(odds, best, gaps[best])
-        return [Answer(weights=self._named(row)) for row in model.patterns[best]], directions
+        odds *= gaps[best]
+        directions[:, signals:] = _contrasts(odds, odds.sum(axis=1), best)
+        return [_Decision(self._named(row)) for row in model.patterns[best]], directions
 
-    def _labels(self, scores: np.ndarray) -> tuple[list[Answer], np.ndarray]:
-        """Return answers (m), and which scores (m, k) speak for their label."""
+    def _labels(self, scores: np.ndarray) -> tuple[list[_Decision], np.ndarray]:
+        """Return decisions (m), and which scores (m, k) speak for their label."""
         best = scores.argmax(axis=1)
         odds = _odds(scores)
-        confidence = odds.max(axis=1) / odds.sum(axis=1)
+        total = odds.sum(axis=1)
         odds[_PLACES[: len(best)], best] = 0
-        answers = [
-            Answer(label=self.names[label], confidence=share)
-            for label, share in zip(best.tolist(), confidence.tolist(), strict=True)
+        decisions = [
+            _Decision(label=self.names[label], confidence=share)
+            for label, share in zip(best.tolist(), (_BEST_ODDS / total).tolist(), strict=True)
         ]
-        return answers, _contrasts(odds, best, np.float64(1))
+        return decisions, _contrasts(odds, total - _BEST_ODDS, best)
 
     @cached_property
     def _decision(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -263,15 +265,13 @@ def _odds(scores: np.ndarray) -> np.ndarray:
     return _ODDS.take(below.astype(np.int32), mode="clip")
 
 
-def _contrasts(odds: np.ndarray, best: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+def _contrasts(rivals: np.ndarray, total: np.ndarray, best: np.ndarray) -> np.ndarray:
     """Return directions (m, k) from each answer's rivals, the likeliest above all, to the answer itself.
 
-    Each rival counts as much as what it would change (`gaps`, whole numbers, 0 for what is no rival). Odds are
-    never 0, so that there are rivals even where the answer is as good as certain.
+    Each rival counts as much as its odds and what it would change: whole numbers with a sum of `total`, 0 for
+    what is no rival. Odds are never 0, so that there are rivals even where the answer is as good as certain.
     """
-    directions = odds * gaps
-    total = directions.sum(axis=1)
-    directions /= -np.maximum(total, 1)[:, None]
+    directions = rivals / -np.maximum(total, 1)[:, None]
     directions[_PLACES[: len(best)], best] = np.minimum(total, 1)
     return directions
 
@@ -307,8 +307,12 @@ def _reasons(words: list[str], by_word: list[float]) -> list[str]:
     return [" ".join(words[word] for word in phrase) for phrase in phrases]
 
 
-def _sentence(answer: Answer, reasons: list[str]) -> str:
-    subject = answer.label if answer.weights is None else max(answer.weights, key=answer.weights.__getitem__)
+def _sentence(decision: _Decision, reasons: list[str]) -> str:
+    subject = (
+        decision.label
+        if decision.weights is None
+        else max(decision.weights, key=decision.weights.__getitem__)
+    )
     if not reasons:
         return f"{subject}, although no word of the query speaks for it"
     return f"{subject} because of " + ", ".join(f"'{reason}'" for reason in reasons)

@@ -70,7 +70,7 @@ def test_words_may_be_spelled_each_on_its_own(queries, pairs) -> None:
         assert together.hashes[together.word == place].tolist() == alone[word].hashes.tolist()
     assert together.hashes[len(together.hashes) - len(words) :].tolist() == word_hashes(words).tolist()
     for query in queries:
-        joints = np.array([alone[word].joints[0] for word in query.split()], dtype=np.uint64).reshape(-1, 3)
+        joints = np.array([alone[word].joints[0] for word in query.split()], dtype=np.uint64).reshape(-1, 5)
         across = join(joints, None, pairs=pairs)
         expected = extract(query, pairs=pairs).hashes.tolist()
         inside = [number for word in query.split() for number in alone[word].hashes.tolist()]
