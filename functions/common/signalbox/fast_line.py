@@ -14,6 +14,8 @@ from signalbox.answer import REASONING, SUM_TOLERANCE, Answer
 from signalbox.query import MAX_QUERY_CHARACTERS
 from signalbox.task import Task, Weights
 
+_QUOTE_BY_NUMBER = b"\\u0022"
+
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     text: Annotated[str, Meta(min_length=1)]
@@ -55,18 +57,19 @@ class LineReader:
             conversation = self._conversation.decode(line)
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as are those of UTF-8
             return None
-        if _quotes(line) != _quotes_of(conversation):
-            return None
         if conversation.system and conversation.system[0].text != self._prompt:
             return None
         user, *reply = conversation.messages
-        query = user.content[0].text
+        query, text = user.content[0].text, reply[0].content[0].text if reply else ""
         if user.role != "user" or len(query) > MAX_QUERY_CHARACTERS:
+            return None
+        quotes = text.count('"')
+        said = quotes + query.count('"') + (self._prompt.count('"') if conversation.system else 0)
+        if _repeats_a_key(line, _quotes_of(conversation) + said):
             return None
         if not reply:
             return query, None, None
-        text = reply[0].content[0].text
-        answer = self._weights.read(text) if self._weights else self._answers.get(text.strip())
+        answer = self._weights.read(text, quotes) if self._weights else self._answers.get(text.strip())
         return None if answer is None or reply[0].role != "assistant" else (query, text, answer)
 
 
@@ -86,40 +89,42 @@ class _WeightsReader:
             )
         )
 
-    def read(self, text: str) -> Answer | None:
+    def read(self, text: str, quotes: int) -> Answer | None:
+        """Return the answer in a text with so many quotation marks, or None."""
         # CPython keeps the UTF-8 that msgspec asks of a text that is not ASCII for as long as the text lives.
         encoded = text.encode()
         try:
             *weights, reasoning = msgspec.structs.astuple(self._decoder.decode(encoded))
         except (ValueError, RecursionError):
             return None
-        said = reasoning is not UNSET
-        if _quotes(encoded) != 2 * len(weights) + 4 * said:
+        said = "" if reasoning is UNSET else reasoning
+        needed = 2 * len(weights) + (0 if reasoning is UNSET else 4 + said.count('"'))
+        if quotes != needed or _QUOTE_BY_NUMBER in encoded:
             return None
         total = math.fsum(weights)
         if abs(total - 1) > SUM_TOLERANCE + 1e-9:
             return None
-        shares = {signal: weight / total for signal, weight in zip(self._signals, weights, strict=True)}
-        return Answer(weights=shares, reasoning=reasoning if said else "")
+        if total != 1:
+            weights = [weight / total for weight in weights]
+        return Answer(weights=dict(zip(self._signals, weights, strict=True)), reasoning=said)
 
 
-def _quotes(text: bytes) -> int:
-    """Count the quotation marks that are not escaped: two a string.
+def _repeats_a_key(line: bytes, quotes: int) -> bool:
+    """Tell whether a line has more quotation marks than its keys and texts need, each thing standing once.
 
-    More of them than the decoded object needs means that a key stands twice, of which msgspec takes the last.
+    Then a key stands twice, of which msgspec takes the last. A mark may also be written by its number; whether such
+    a line repeats a key is for the careful way.
     """
-    if b"\\\\" in text:
-        text = text.replace(b"\\\\", b"")
-    return text.count(b'"') - text.count(b'\\"')
+    return line.count(b'"') != quotes or _QUOTE_BY_NUMBER in line
 
 
 def _quotes_of(conversation: _Conversation) -> int:
-    """Count the quotation marks that a conversation takes: keys and texts, each thing once."""
-    contents = [message.content[0] for message in conversation.messages]
-    count = 6 + 10 * len(
-        contents
-    )  # "schemaVersion": "...", "messages"; "role": "...", "content", "text": "..."
+    """Count the quotation marks around a conversation's keys and texts, each thing standing once."""
+    count = 6  # "schemaVersion": "...", "messages"
     if conversation.system is not UNSET:
-        count += 2 + 4 * len(conversation.system)
-        contents += conversation.system
-    return count + 4 * sum(content.type is not UNSET for content in contents)
+        count += 2
+        for content in conversation.system:
+            count += 4 if content.type is UNSET else 8  # "text": "...", "type": "text"
+    for message in conversation.messages:
+        count += 10 if message.content[0].type is UNSET else 14  # and "role": "...", "content"
+    return count

@@ -1,13 +1,15 @@
 """What makes two queries the same query."""
 
-import re
 import unicodedata
 
 MAX_QUERY_CHARACTERS = 512
 """The longest query that the API takes, and hence the longest worth training on."""
 
 _REMEMBERED = 10_000
-_SEPARATORS = re.compile(r"[\s!-/:-@\[-`{-~]+")
+_ASCII_TABLE = bytes(
+    ord(chr(byte).lower()) if chr(byte).isalnum() or not 32 < byte < 127 else 32 for byte in range(256)
+)
+"""For `bytes.translate`: folds the case of ASCII and makes its punctuation and symbols spaces."""
 
 
 def normalise(query: str) -> str:
@@ -16,9 +18,13 @@ def normalise(query: str) -> str:
     Compatibility forms are unified (NFKC), case is folded, punctuation and symbols become spaces and white
     space is collapsed. A query of nothing but symbols keeps them, so that two different emoji stay different.
     """
-    folded = unicodedata.normalize("NFKC", query).casefold()
-    words = _SEPARATORS.sub(" ", folded) if folded.isascii() else folded.translate(_SEPARATED)
+    folded = query if query.isascii() else unicodedata.normalize("NFKC", query).casefold()
+    words = _words_of_ascii(folded) if folded.isascii() else folded.translate(_SEPARATED)
     return " ".join(words.split()) or " ".join(folded.split())
+
+
+def _words_of_ascii(query: str) -> str:
+    return query.encode().translate(_ASCII_TABLE).decode()
 
 
 class _Separated(dict[int, int]):

@@ -112,6 +112,20 @@ def test_a_key_that_stands_twice_in_a_record_is_refused(content: bytes, field: s
     assert (problem.field, "stands twice" in problem.reason) == (field, True)
 
 
+def test_quotation_marks_written_by_their_number_hide_no_key_that_stands_twice() -> None:
+    # Given a record with a key twice, and as many marks written by their number as the key has
+    record = line("a", ANSWER).replace(b'"text": "a"', b'"text": "a\\u0022\\u0022\\u0022\\u0022"')
+    record = record.replace(b'"role": "user"', b'"role": "assistant", "role": "user"')
+    # And an answer of the same kind
+    answer = ANSWER.replace("}", ', "sound": 0.1, "reasoning": "\\u0022\\u0022"}')
+    # Then both are refused, whichever way they are read
+    for content in (record, line("a", answer)):
+        agree(content)
+        (problem,) = read_records([content], WEIGHTS)
+        assert isinstance(problem, Problem)
+        assert "stands twice" in problem.reason
+
+
 @pytest.mark.parametrize(
     ("content", "of"),
     [
