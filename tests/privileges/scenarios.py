@@ -1,0 +1,200 @@
+"""Whole runs, so that each handler comes to do everything that it can do."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from unittest import mock
+
+from signalbox.run import State
+from signalbox.store import STUDENT
+from tests.builders import (
+    QUERIES,
+    embedded_spec,
+    labelled,
+    labels_spec,
+    pipeline_event,
+    prompts,
+    spec,
+    true_label,
+    truth,
+    weights_text,
+)
+from tests.integration.cloud import Cloud, stack
+from tests.integration.cloud import _app as app
+from tests.privileges.recorder import Recorder
+from tests.unit.template.stack import DATA_BUCKET
+
+TASK = "clip-search"
+WRONG = weights_text(0.1, 0.1, 0.8)
+
+Scenario = Callable[[Cloud, Recorder], None]
+
+
+def promotes(cloud: Cloud, _: Recorder) -> None:
+    """A dataset trains both students and goes live; every event arrives twice."""
+    cloud.deliveries = 2
+    cloud.upload_task(spec())
+    assert cloud.finish(cloud.drop(labelled(), trains=True)).state is State.PROMOTED
+    assert cloud.mails()
+
+
+def replaces(cloud: Cloud, _: Recorder) -> None:
+    """A second run is compared with the live model; a third has prompts alone, measured on the live golden set."""
+    cloud.upload_task(spec())
+    for content in (labelled(), labelled(), prompts()):
+        assert cloud.finish(cloud.drop(content, trains=True)).state is State.PROMOTED
+
+
+def needs_no_bedrock(cloud: Cloud, _: Recorder) -> None:
+    """A task for the embedded student alone, twice, so that one is compared with the other."""
+    cloud.upload_task(embedded_spec())
+    for _ in range(2):
+        assert cloud.finish(cloud.drop(labelled(), trains=True)).state is State.PROMOTED
+
+
+def rejects(cloud: Cloud, _: Recorder) -> None:
+    """Datasets that cannot be used: of no task, of none that is there, unreadable, gone before they were read."""
+    lost = "datasets/clip-search/lost.jsonl"
+    for key in ("datasets/nowhere.jsonl", "datasets/unknown/drop.jsonl"):
+        assert cloud.finish(cloud.drop(labelled(), key)).state is State.REJECTED
+    cloud.upload_task(spec(), golden=labelled(QUERIES[:30]))
+    assert cloud.finish(cloud.drop(b"\x00")).state is State.REJECTED
+    run_id = cloud.drop(labelled(), lost)
+    (version,) = cloud.s3.list_object_versions(Bucket=DATA_BUCKET, Prefix=lost)["Versions"]
+    cloud.s3.delete_object(Bucket=DATA_BUCKET, Key=lost, VersionId=version["VersionId"])
+    assert cloud.finish(run_id).state is State.REJECTED
+
+
+def fails(cloud: Cloud, _: Recorder) -> None:
+    """A job, then a deployment, then a judge's job that end badly; a quota that is used up."""
+    cloud.upload_task(spec())
+    cloud.bedrock.refuse("CreateModelCustomizationJob", "ServiceQuotaExceededException")
+    cloud.bedrock.job_ends = ("Failed", "Too many prompts were rejected.")
+    assert cloud.finish(cloud.drop(labelled())).state is State.FAILED
+    cloud.bedrock.job_ends, cloud.bedrock.deployment_ends = ("Completed", ""), ("Failed", "No capacity.")
+    assert cloud.finish(cloud.drop(labelled())).state is State.FAILED
+    cloud.bedrock.deployment_ends, cloud.bedrock.evaluation_ends = ("Active", ""), ("Failed", "No capacity.")
+    assert cloud.finish(cloud.drop(labelled())).state is State.HELD
+
+
+def heals(cloud: Cloud, _: Recorder) -> None:
+    """Events are lost, S3's first."""
+    cloud.upload_task(spec())
+    for lost in ("Object Created", "DatasetAccepted", "ModelDeployed", "EvaluationCompleted"):
+        cloud.lose(lost)
+    assert cloud.finish(cloud.drop(labelled())).state is State.PROMOTED
+
+
+def overstays(cloud: Cloud, _: Recorder) -> None:
+    """A run whose events are all lost is announced as stalled, then ended."""
+    cloud.upload_task(spec())
+    cloud.lose("DatasetAccepted")
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    for _ in range(9):
+        if cloud.run(run_id).state.ended:
+            break
+        cloud.lose("RunNudged")
+        cloud.age(run_id, timedelta(minutes=80))
+        cloud.watch()
+    assert cloud.run(run_id).state is State.FAILED
+    assert cloud.published("RunStalled")
+
+
+def loses_patience_with_the_judge(cloud: Cloud, _: Recorder) -> None:
+    """The judge's job never ends, and is stopped."""
+    cloud.upload_task(spec())
+    cloud.bedrock.evaluation_ends = ("InProgress", "")
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.minute(times=4)
+    assert cloud.run(run_id).state is State.EVALUATING
+    cloud.age(run_id, timedelta(hours=8))
+    cloud.invoke("judge", pipeline_event("RunNudged", run_id=run_id, state="EVALUATING"))
+    assert cloud.bedrock.calls["StopEvaluationJob"] == 1
+
+
+def people_decide(cloud: Cloud, _: Recorder) -> None:
+    """A held run is promoted by a person, taken back by another; a third asks for what is not there."""
+    cloud.upload_task(spec(judge=None))
+    cloud.finish(cloud.drop(labelled()))
+    cloud.bedrock.says = lambda model, prompt, query: WRONG if "deployment/" in model else truth(query)
+    held = cloud.finish(cloud.drop(labelled()))
+    cloud.bedrock.says = lambda model, prompt, query: truth(query)
+    assert held.state is State.HELD
+    cloud.ask("PromotionRequested", run_id=held.id, reason="good enough", by="ada")
+    cloud.settle()
+    assert cloud.live().run_id == held.id
+    cloud.ask("RollbackRequested", task=TASK, reason="worse", by="ada")
+    cloud.ask("PromotionRequested", run_id="clip-search-0", reason="why not", by="ada")
+    cloud.settle()
+    assert cloud.live().run_id != held.id
+    assert cloud.published("RequestRefused")
+
+
+def alarms_decide(cloud: Cloud, _: Recorder) -> None:
+    """The alarm on fallbacks takes back the task that falls back."""
+    cloud.upload_task(embedded_spec())
+    first, _second = (cloud.finish(cloud.drop(labelled())) for _ in range(2))
+    pointer = cloud.live()
+    since = pointer.since - timedelta(minutes=30)
+    cloud.table.put_item(Item=pointer.model_copy(update={"since": since}).item())
+    cloud.put_figures(TASK, since + timedelta(minutes=5), Routed=100, RouteFallbacks=64)
+    cloud.ring("FallbackAlarm", timedelta(minutes=10))
+    cloud.settle()
+    assert cloud.live().run_id == first.id
+
+
+def retires(cloud: Cloud, _: Recorder) -> None:
+    """The deployment of a run that nobody needs any more is deleted."""
+    cloud.upload_task(spec(judge=None))
+    runs = [cloud.finish(cloud.drop(labelled())) for _ in range(3)]
+    cloud.watch()
+    released = cloud.run(runs[0].id)
+    cloud.runs.note_release(released, released.updated_at - timedelta(hours=48))
+    cloud.watch()
+    assert list(cloud.bedrock.deployments) == [runs[1].id, runs[2].id]
+
+
+def answers(cloud: Cloud, recorder: Recorder) -> None:
+    """The router starts warm and cold, answers from every tier, one query and many, and what is not there."""
+    cloud.upload_task(spec())
+    run_id = cloud.finish(cloud.drop(labelled())).id
+    cloud.upload_task(labels_spec(serve={"order": ["embedded", "bedrock", "prior"]}, compare={}))
+    kinds = "datasets/clip-kind/drop.jsonl"
+    cloud.finish(cloud.drop(labelled(answer=true_label), kinds, trains=True))
+    cloud.forget()
+    with (
+        mock.patch.dict(os.environ, stack()["RouteFunction"]["Environment"]["Variables"]),
+        recorder.acting("route"),
+    ):
+        app("route").router().warm_up()
+    assert cloud.request("POST", "/route", {"query": QUERIES[0], "task": TASK})[0] == 200
+    assert cloud.request("POST", "/route/batch", {"queries": QUERIES[:9], "task": TASK})[0] == 200
+    assert (
+        cloud.request("POST", "/route", {"query": QUERIES[0], "task": "clip-kind"})[1]["source"] == "embedded"
+    )
+    assert cloud.request("GET", f"/tasks/{TASK}")[0] == 200
+    assert cloud.request("GET", "/tasks/unknown")[0] == 404
+    cloud.s3.delete_object(Bucket=DATA_BUCKET, Key=f"runs/{run_id}/{STUDENT}")
+    cloud.bedrock.says = lambda model, prompt, query: "" if "deployment/" in model else truth(query)
+    for query in QUERIES[:3]:
+        cloud.forget()
+        _, body = cloud.request("POST", "/route", {"query": query, "task": TASK})
+        assert body["source"] == "baseline"
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    promotes,
+    replaces,
+    needs_no_bedrock,
+    rejects,
+    fails,
+    heals,
+    overstays,
+    loses_patience_with_the_judge,
+    people_decide,
+    alarms_decide,
+    retires,
+    answers,
+)
