@@ -28,12 +28,13 @@ class Screen:
         """Return an entry, masked if the task wants that; a problem if masking makes a record too long."""
         if isinstance(entry, Problem):
             return entry
-        reasoning = entry.answer.reasoning if entry.answer else ""
-        spans = [(QUERY_FIELD, span) for span in find(entry.query)]
-        if reasoning:
-            spans += [(f"{ANSWER_FIELD}: {REASONING}", span) for span in find(reasoning)]
-        if not spans:
+        asked = find(entry.query)
+        said = find(entry.answer.reasoning) if entry.answer and entry.answer.reasoning else ()
+        if not asked and not said:
             return entry
+        spans = [(QUERY_FIELD, span) for span in asked] + [
+            (f"{ANSWER_FIELD}: {REASONING}", span) for span in said
+        ]
         self._lines += 1
         self._kinds.update(span.kind for _, span in spans)
         self._found += [PersonalData(entry.line, field, span.kind) for field, span in spans][

@@ -119,7 +119,8 @@ def test_quotation_marks_written_by_their_number_hide_no_key_that_stands_twice()
     # And an answer of the same kind
     answer = ANSWER.replace("}", ', "sound": 0.1, "reasoning": "\\u0022\\u0022"}')
     # Then both are refused, whichever way they are read
-    for content in (record, line("a", answer)):
+    hidden = line("a", answer).replace(b"\\\\u0022", b"\\u005cu0022")
+    for content in (record, line("a", answer), hidden):
         agree(content)
         (problem,) = read_records([content], WEIGHTS)
         assert isinstance(problem, Problem)
