@@ -94,7 +94,7 @@ def test_a_line_is_what_cloudwatch_takes_for_metrics(capsys: pytest.CaptureFixtu
         (UNSURE, "Unsure"),
         ("InternalServerException", "Error"),
         ("AnythingElse", "Error"),
-        *[(reason, None) for reason in ABSENT],
+        *[(reason, None) for reason in sorted(ABSENT)],
     ],
 )
 def test_a_fallback_is_counted_by_its_reason(
