@@ -84,7 +84,7 @@ class Convolution:
         """Return (words) what each did for a direction (k) of whole numbers: the sum of what it added to the
         responses that were kept, times their votes."""
         gains = self._votes @ direction
-        gains *= response.peaks > 0
+        gains *= np.sign(response.peaks)
         words, width = response.frame.shape
         added = response.frame.ravel().take(response.begins * width + self._cells) * gains
         return np.bincount((response.begins + _TAPS).ravel(), added.ravel(), words)[1:-1]

@@ -164,5 +164,8 @@ class Lookup:
 
 def _spans(counts: list[int]) -> list[slice]:
     """Return where each of some neighbours is, by how many elements it has."""
-    ends = list(itertools.accumulate(counts))
-    return [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    spans, begin = [], 0
+    for count in counts:
+        spans.append(slice(begin, begin + count))
+        begin += count
+    return spans

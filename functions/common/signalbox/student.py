@@ -186,7 +186,7 @@ class Student:
         best = scores.argmax(axis=1)
         odds = _odds(scores)
         total = odds.sum(axis=1)
-        odds[_PLACES[: len(best)], best] = 0
+        odds.reshape(-1)[_flat(best, odds)] = 0
         decisions = [
             _Decision(label=self.names[label], confidence=share)
             for label, share in zip(best.tolist(), (_BEST_ODDS / total).tolist(), strict=True)
@@ -262,7 +262,7 @@ class Student:
 def _odds(scores: np.ndarray) -> np.ndarray:
     """Return how likely each score (m, k) is against the best of its row, as whole numbers."""
     below = (scores.max(axis=1, keepdims=True) - scores) * _STEPS_PER_NAT
-    return _ODDS.take(below.astype(np.int32), mode="clip")
+    return _ODDS.take(below.astype(np.intp), mode="clip")
 
 
 def _contrasts(rivals: np.ndarray, total: np.ndarray, best: np.ndarray) -> np.ndarray:
@@ -272,8 +272,13 @@ def _contrasts(rivals: np.ndarray, total: np.ndarray, best: np.ndarray) -> np.nd
     what is no rival. Odds are never 0, so that there are rivals even where the answer is as good as certain.
     """
     directions = rivals / -np.maximum(total, 1)[:, None]
-    directions[_PLACES[: len(best)], best] = np.minimum(total, 1)
+    directions.reshape(-1)[_flat(best, directions)] = np.minimum(total, 1)
     return directions
+
+
+def _flat(columns: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return where in a contiguous table (m, k) one column (m) of each row is, counted through all rows."""
+    return columns + _PLACES[: len(columns)] * table.shape[1]
 
 
 def _on_simplex(weights: np.ndarray) -> np.ndarray:
