@@ -48,17 +48,21 @@ def find(text: str) -> list[Span]:
     if not _suspicious(text):
         return []
     found: list[Span] = []
+    taken = bytearray(len(text))
     for span in (span for kind in KINDS for span in _of_kind(kind, text)):
-        if all(span.end <= other.start or span.start >= other.end for other in found):
+        if taken.find(1, span.start, span.end) < 0:
+            taken[span.start : span.end] = b"\1" * (span.end - span.start)
             found.append(span)
     return sorted(found, key=lambda span: span.start)
 
 
 def mask(text: str) -> str:
     """Put the kind in brackets in the place of each piece of personal data: `[e-mail address]`."""
-    for span in reversed(find(text)):
-        text = f"{text[: span.start]}[{span.kind}]{text[span.end :]}"
-    return text
+    pieces, end = [], 0
+    for span in find(text):
+        pieces += [text[end : span.start], f"[{span.kind}]"]
+        end = span.end
+    return "".join([*pieces, text[end:]])
 
 
 def mask_excerpt(text: str) -> str:

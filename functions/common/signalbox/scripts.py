@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from functools import cache
+from functools import lru_cache
 
 _JOINED = {"CJK": "Han", "FULLWIDTH": "Latin", "HALFWIDTH": "Katakana"}
 NO_LETTERS = "none"
@@ -20,7 +20,7 @@ def script_of(query: str) -> str:
     return min(counts, key=lambda script: (-counts[script], script), default=NO_LETTERS)
 
 
-@cache
+@lru_cache(4096)
 def _script(character: str) -> str:
     word = unicodedata.name(character, "UNNAMED").split(" ")[0]
     return _JOINED.get(word, word.title())

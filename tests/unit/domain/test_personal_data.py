@@ -85,9 +85,11 @@ def test_every_piece_that_is_found_is_gone_when_masked_and_nothing_else(text: st
     assert sum(character in "0123456789" for character in mask(text)) == digits - found
 
 
-@pytest.mark.parametrize("piece", ["1", "1 ", "a@", "+1 ", "0:", "1.", "GB29 ", "(0", "4111-", "@a.", "::"])
-def test_no_text_takes_long(piece: str) -> None:
+@pytest.mark.parametrize(
+    "piece", ["1", "1 ", "a@", "+1 ", "0:", "1.", "GB29 ", "(0", "4111-", "@a.", "::", "a@a@b.c", "1.1.1.1 "]
+)
+def test_the_longest_text_takes_milliseconds_whatever_it_holds(piece: str) -> None:
     text = piece * (16_384 // len(piece))
     start = time.process_time()
-    find(text)
-    assert time.process_time() - start < 1
+    mask(text)
+    assert time.process_time() - start < 0.1
