@@ -35,6 +35,16 @@ from signalbox.store import RunStore
 from signalbox.task import NAME_LENGTH, NAME_PATTERN, Tier
 
 BATCH = 100
+MAX_BODY = 1_000_000
+"""Characters of a body as it arrives, base64 or not. The largest batch that is allowed has 820,000, all escaped."""
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "content-type": content_types.APPLICATION_JSON,
+    "strict-transport-security": "max-age=63072000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+}
+"""Of every answer (OWASP REST Security Cheat Sheet, "Security Headers"); none says anything of the request."""
 
 app = APIGatewayHttpResolver(enable_validation=True)
 
@@ -146,7 +156,7 @@ def _responses(answer: Any, *, takes_body: bool = True) -> dict[int, Any]:
         401: ("There is no valid token, where the API asks for one", GatewayRefusal),
         403: ("There is no valid signature, or it does not allow this", GatewayRefusal),
         404: ("Nothing is live for a task of this name", Refusal),
-        413: ("The body is larger than the gateway takes", GatewayRefusal),
+        413: (f"The body has more than {MAX_BODY:,} characters", Refusal | GatewayRefusal),
         429: ("Throttled", GatewayRefusal),
         500: ("A fault of the service's own", GatewayRefusal),
         503: (
@@ -322,11 +332,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Act on an HTTP API event, payload format 2.0."""
     status = 500
     try:
-        answer = app.resolve(_as_json(event), context)
+        too_large = len(event.get("body") or "") > MAX_BODY
+        answer = _too_large(event) if too_large else app.resolve(_as_json(event), context)
         status = answer["statusCode"]
-        return answer
+        return answer | {"headers": HEADERS}
     finally:
         count_fault(status)
+
+
+def _too_large(event: dict[str, Any]) -> dict[str, Any]:
+    """Answer 413 without a look at the body."""
+    faults = [{"field": "body", "reason": f"has more than {MAX_BODY:,} characters"}]
+    body = {"errors": faults, "request_id": event["requestContext"]["requestId"]}
+    return {"statusCode": 413, "body": json.dumps(body), "isBase64Encoded": False, "cookies": []}
 
 
 def _as_json(event: dict[str, Any]) -> dict[str, Any]:

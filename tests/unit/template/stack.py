@@ -165,6 +165,8 @@ class Stack:
                 return re.sub(r"\$\{([\w:.]+)\}", lambda found: self._substitute(found[1]), text)
             case {"Fn::Join": [str(separator), list(parts)]}:
                 return separator.join(self._resolve(part) for part in parts)
+            case {"Fn::Split": [str(separator), text]}:
+                return self._resolve(text).split(separator)
             case {"Fn::If": [str(condition), then, otherwise]}:
                 return self._resolve(then if self._condition(condition) else otherwise)
             case dict():

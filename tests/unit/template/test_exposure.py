@@ -1,5 +1,6 @@
 """Nothing is public, nothing travels or lies unencrypted."""
 
+import re
 from typing import Any
 
 import pytest
@@ -118,6 +119,49 @@ def test_the_api_is_throttled_and_logged_without_queries(stack: Stack) -> None:
     assert stage["AccessLogSettings"]["DestinationArn"] == stack.arn("RouteApiLogGroup")
     assert "path" not in stage["AccessLogSettings"]["Format"].lower()
     assert "CorsConfiguration" not in stack["RouteApi"]
+
+
+def test_pages_of_named_origins_may_call_the_api_and_of_no_others() -> None:
+    stack = Stack(CorsOrigins="https://search.example.com,https://staging.example.com")
+
+    cors = stack["RouteApi"]["CorsConfiguration"]
+    assert cors["AllowOrigins"] == ["https://search.example.com", "https://staging.example.com"]
+    assert cors["AllowMethods"] == ["GET", "POST"]
+    assert "AllowCredentials" not in cors
+    assert {route.properties["AuthorizationType"] for route in stack.of_type("ApiGatewayV2::Route")} == {
+        "AWS_IAM"
+    }
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "*",
+        "https://*",
+        "https://*.example.com",
+        "http://example.com",
+        "https://a.example,*",
+        "https://a.example/x",
+        "null",
+    ],
+)
+def test_no_origin_that_stands_for_others_can_be_named(stack: Stack, origins: str) -> None:
+    pattern = stack.template["Parameters"]["CorsOrigins"]["AllowedPattern"]
+
+    assert re.fullmatch(pattern, "https://search.example.com,https://staging.example.com")
+    assert not re.fullmatch(pattern, origins)
+
+
+def test_no_parameter_opens_the_api(stack: Stack) -> None:
+    for parameters in ({}, {"JwtIssuer": "https://issuer.example.com", "JwtAudience": "searcher"}):
+        for route in Stack(**parameters).of_type("ApiGatewayV2::Route"):
+            assert route.properties["AuthorizationType"] in {"AWS_IAM", "JWT"}
+    written = {str(one["Properties"]["AuthorizationType"]) for one in stack.template["Resources"].values()
+               if one["Type"] == "AWS::ApiGatewayV2::Route"}  # fmt: skip
+    assert written == {str({"Fn::If": ["HasJwt", "JWT", "AWS_IAM"]})}
+    assert not any(
+        route.properties["RouteKey"] == "$default" for route in stack.of_type("ApiGatewayV2::Route")
+    )
 
 
 def test_everything_is_encrypted_by_default(stack: Stack) -> None:
