@@ -7,7 +7,7 @@ import boto3
 
 from signalbox.events import PipelineEvent
 from signalbox.notify import SIGNING, notification_of, report_link
-from signalbox.observability import logger, observed
+from signalbox.observability import annotate, logger, observed
 from signalbox.settings import setting
 
 
@@ -16,6 +16,7 @@ def handler(event: dict[str, Any], context: Any) -> None:
     """Act on DatasetRejected, ModelPromoted, ModelHeld, ModelRolledBack, RequestRefused, RunFailed and RunStalled."""
     announced = PipelineEvent.model_validate(event)
     logger.set_correlation_id(announced.detail.run_id)
+    annotate(announced.detail.run_id, announced.detail.task)
     bucket = setting("DATA_BUCKET")
     notification = notification_of(announced, bucket, report_link(announced, _s3(), bucket))
     _topic().publish(**notification.request())

@@ -12,6 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 
 from signalbox.live import LivePointers
+from signalbox.observability import UnforeseenError
 from signalbox.route import Router
 from signalbox.store import STUDENT
 from tests.builders import (
@@ -324,7 +325,7 @@ def test_a_fault_of_our_own_is_counted_and_raised_for_lambda_to_count_it_too(
     live: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(Router, "route", mock.Mock(side_effect=ZeroDivisionError()))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(UnforeseenError, match=r"^ZeroDivisionError; "):
         live.request("POST", "/route", ASK)
     (line,) = written_by(capsys)
     assert line["RouteServerFaults"] == [1]

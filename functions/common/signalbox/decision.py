@@ -2,12 +2,12 @@
 
 from signalbox.events import Asked, OperatorRequest
 from signalbox.live import Live
-from signalbox.observability import logger
+from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
 from signalbox.promote import RACES, pointer_of
 from signalbox.publication import complete
 from signalbox.rollback import NotPossible, require_deployment, roll_back
-from signalbox.run import PROMOTABLE, Run, Superseded
+from signalbox.run import PROMOTABLE, Run, Superseded, task_of
 from signalbox.store import TASK, VALIDATION
 
 
@@ -20,6 +20,7 @@ def decide(request: OperatorRequest, pipeline: Pipeline) -> None:
         If others moved the live pointer at every attempt.
     """
     logger.set_correlation_id(request.id)
+    annotate(request.run_id, request.task or task_of(request.run_id))
     for _ in range(RACES):
         outcome = pipeline.transactions.outcome(request.id)
         if outcome is not None:

@@ -14,6 +14,7 @@ from signalbox.gates import STAND_IN
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record
 from signalbox.run import PermanentFailure, Run, State
+from signalbox.run_metrics import count_judge_failure
 from signalbox.scoring import Prediction, compare, measure_of_difference
 from signalbox.settings import setting
 from signalbox.store import EVALUATION, GOLDEN, JUDGE, JUDGE_DATASET, STUDENT, VALIDATION
@@ -65,6 +66,8 @@ def evaluate(run: Run, pipeline: Pipeline) -> None:
     if judge_job_arn is None:
         why = f"not judged: {not_judged['error']}" if not_judged else "the task switches the judge off"
         pipeline.advance(moved, State.EVALUATED, event=Event.EVALUATION_COMPLETED, note=why)
+    if not_judged:
+        count_judge_failure()
 
 
 def _candidates(run: Run, task: Task, pipeline: Pipeline) -> Iterator[Candidate]:

@@ -6,6 +6,7 @@ from signalbox import judging
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.run import Run, State
+from signalbox.run_metrics import count_judge_failure
 from signalbox.store import JUDGE_DATASET, JUDGE_SCORES
 
 _OVER = ("Completed", "Failed", "Stopped")
@@ -39,3 +40,5 @@ def judge(run: Run, pipeline: Pipeline) -> None:
     pipeline.store.put(run.id, JUDGE_SCORES, json.dumps(graded, indent=1))
     note = graded.get("error") or f"{task.judge.model} graded {graded['graded']:,} answers"
     pipeline.advance(run, State.EVALUATED, event=Event.EVALUATION_COMPLETED, note=note)
+    if graded["mean"] is None:
+        count_judge_failure()

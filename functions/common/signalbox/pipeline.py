@@ -12,9 +12,10 @@ from botocore.config import Config
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
-from signalbox.observability import logger, metrics
+from signalbox.observability import annotate, logger
 from signalbox.records import Record, read_records
-from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded
+from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded, task_of
+from signalbox.run_metrics import count_transition
 from signalbox.settings import setting
 from signalbox.store import TASK, RunStore
 from signalbox.task import Task
@@ -49,7 +50,7 @@ class Pipeline:
 
     def count(self, before: Run, moved: Run) -> None:
         """Count and log a transition that has been written."""
-        metrics.add_metric(name=f"Run{moved.state.value.title()}", unit="Count", value=1)
+        count_transition(before, moved)
         logger.info("run advanced", extra={"from_state": before.state, "to_state": moved.state})
 
     def deliver(self, run: Run) -> None:
@@ -132,6 +133,7 @@ def step(name: str, *states: State) -> Callable[[Callable[[Run, Pipeline], None]
         @functools.wraps(act)
         def act_on(run_id: str, pipeline: Pipeline) -> None:
             logger.set_correlation_id(run_id)
+            annotate(run_id, task_of(run_id))
             run = pipeline.runs.load(run_id)
             if run is None or run.state not in states:
                 logger.info("nothing to do", extra={"step": name, "state": run.state if run else None})

@@ -9,6 +9,7 @@ from signalbox.events import RESULTS_FIRST
 from signalbox.pipeline import Pipeline
 from signalbox.report import gather, render
 from signalbox.run import PROMOTABLE, Run
+from signalbox.run_metrics import count_cost
 from signalbox.store import COMPARISON, EVALUATION, JUDGE_SCORES, METRICS, REPORT, VALIDATION
 from signalbox.task import Task
 
@@ -30,8 +31,11 @@ def publish(run: Run, pipeline: Pipeline) -> None:
     """Write metrics.json and report.html of a run that has been decided upon."""
     task, findings = pipeline.task(run), read(run, VALIDATION, pipeline)
     metrics = _metrics(run, task, findings, pipeline)
+    is_first = not pipeline.store.has(run.id, METRICS)
     pipeline.store.put(run.id, REPORT, render(gather(run, task, metrics, pipeline)))
     pipeline.store.put(run.id, METRICS, json.dumps(metrics, indent=1))
+    if is_first:
+        count_cost(run.task, metrics["run_cost"])
 
 
 def measured_in(run: Run, pipeline: Pipeline) -> dict[str, Any]:

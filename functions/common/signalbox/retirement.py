@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from signalbox.bedrock import Busy
 from signalbox.events import Event
 from signalbox.live import Live
-from signalbox.observability import logger
+from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
-from signalbox.run import Run, Superseded, now
+from signalbox.run import Run, Superseded, now, task_of
 
 
 def look_through(pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
@@ -35,6 +35,7 @@ def retire(run_id: str, pipeline: Pipeline, grace: timedelta) -> None:
     then the deployment is deleted; then that is noted. Whatever is cut off is taken up by the next nudge.
     """
     logger.set_correlation_id(run_id)
+    annotate(run_id, task_of(run_id))
     run = pipeline.runs.load(run_id)
     if run is None or run.deployment_arn is None or not run.state.ended:
         logger.info("nothing to retire")

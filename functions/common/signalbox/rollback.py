@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from signalbox.events import AlarmEvent, OperatorRequest
 from signalbox.live import Live, Rollback
-from signalbox.observability import logger
+from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
 from signalbox.promote import pointer_of
 from signalbox.publication import complete
@@ -98,6 +98,7 @@ def roll_back(
     withdrawn = pipeline.runs.load(live.run_id)
     if withdrawn is None:
         raise NotPossible(f"the run {live.run_id} is not in the run table")
+    annotate(withdrawn.id, task)
     restored = _restored(live, pipeline)
     require_deployment(restored.run_id, restored.deployment_arn, pipeline)
     if withdrawn.outbox is not None:

@@ -1,7 +1,6 @@
-"""The router's figures, one line a request in CloudWatch's embedded metric format.
+"""The router's figures, one line a request.
 
-Powertools gives every metric of a line the same dimensions; here most are by task, and only what alarms read is also
-summed up over all tasks, and by version of the function. Each metric under each set of dimensions is billed, so:
+Most are by task, and only what alarms read is also summed up over all tasks, and by version of the function:
 
 - by service and task: all of them;
 - by service, and by service and version: `Routed` and `RouteFallbacks`;
@@ -10,20 +9,17 @@ summed up over all tasks, and by version of the function. Each metric under each
 What did not happen is not written, except where a share is wanted: `RouteFallbacks`, `RouteCacheHits` and
 `RouteUnfamiliar` are 0 or 1 for each query, so their average is their share of the queries.
 
-Format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+What an answer costs is not among them: the router does not keep the tokens of a model's answer. Bedrock counts them
+itself (AWS/Bedrock, InputTokenCount and OutputTokenCount by model).
 """
 
-import json
 import os
-import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from signalbox.bedrock import BUSY
+from signalbox.embedded_metrics import Dimensions, write
 from signalbox.route import ABSENT, LEFT_ALONE, NO_TIME, NOT_LOADED, TIMEOUT, UNSURE, UNUSABLE, Routed
-
-Dimensions = list[list[str]]
 
 _REASONS = {
     **dict.fromkeys(
@@ -64,14 +60,14 @@ def count_answers(task: str, answers: Sequence[Routed], latency_metric: str, mil
         figures["RouteUnfamiliar"] = looked_at
     happened = Counter(name for routed in answers for name in _happened(routed))
     figures |= {name: [number] for name, number in happened.items()}
-    _write(figures, [(_BY_TASK, figures), (_BY_VERSION, _ALARMED)], task=task, version=_version())
+    write(figures, [(_BY_TASK, figures), (_BY_VERSION, _ALARMED)], task=task, version=_version())
 
 
 def count_fault(status: int) -> None:
     """Write that a request was refused (4xx) or failed (5xx), if it was."""
     if status >= 400:
         name = "RouteServerFaults" if status >= 500 else "RouteClientFaults"
-        _write({name: [1]}, [(_BY_SERVICE, [name])])
+        write({name: [1]}, [(_BY_SERVICE, [name])])
 
 
 def _happened(routed: Routed) -> list[str]:
@@ -81,29 +77,6 @@ def _happened(routed: Routed) -> list[str]:
     return [by] + [
         _REASONS.get(reason, _ERROR) for reason in routed.passed_over.values() if reason not in ABSENT
     ]
-
-
-def _write(
-    figures: dict[str, list[float]], groups: Iterable[tuple[Dimensions, Iterable[str]]], **dimensions: str
-) -> None:
-    """Print a line that CloudWatch takes for metrics: each group's names under each of its dimension sets."""
-    described = [
-        {
-            "Namespace": os.environ["POWERTOOLS_METRICS_NAMESPACE"],
-            "Dimensions": sets,
-            "Metrics": [{"Name": name, "Unit": _unit(name)} for name in names],
-        }
-        for sets, names in groups
-    ]
-    line: dict[str, Any] = {
-        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": described},
-        "service": os.environ["POWERTOOLS_SERVICE_NAME"],
-    }
-    print(json.dumps(line | dimensions | figures, separators=(",", ":")))
-
-
-def _unit(name: str) -> str:
-    return "Milliseconds" if name.endswith("Latency") else "Count"
 
 
 def _version() -> str:

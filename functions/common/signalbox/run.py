@@ -172,6 +172,11 @@ def run_id_for(dataset: DatasetObject) -> str:
     return f"{dataset.task}-{digest[:12]}"
 
 
+def task_of(run_id: str) -> str:
+    """Return the task that the id of a run names."""
+    return run_id.rpartition("-")[0]
+
+
 class RunTable:
     """Runs and live pointers in DynamoDB. Every change of state is one conditional write.
 

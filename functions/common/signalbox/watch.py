@@ -9,6 +9,7 @@ from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.retirement import look_through
 from signalbox.run import Failure, Run, State, run_id_for
+from signalbox.run_metrics import count_stalled
 
 _SWEPT = timedelta(days=1)
 _SWEEP_SECONDS = 25
@@ -87,6 +88,7 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
         return False
     if stayed > patience and not run.stalled:
         pipeline.deliver(pipeline.runs.mark_stalled(run, _overstayed(run, stayed)))
+        count_stalled(run)
     pipeline.bus.publish(Event.RUN_NUDGED, run)
     return True
 
