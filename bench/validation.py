@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.figures import Figure
 from bench.sandbox import ROOT
+from signalbox.dataset import MAX_RECORDS
 
 PART = "Validation of a dataset"
 GIGABYTE = 1_000_000_000
@@ -28,6 +29,9 @@ SAMPLE_RECORDS = 2_000
 """As many as the peer is timed with; a gigabyte would take it hours."""
 PEER_BYTES = 100_000_000
 """As much as the peer is given to hold; it would need several gigabytes of memory for one."""
+
+_LETTERS = str.maketrans("0123456789", "abcdefghij")
+"""Numbers are written in letters: millions of numbers in digits would look like telephone numbers."""
 
 _CONTENT = {
     "type": "array",
@@ -65,12 +69,14 @@ _SCHEMA = {
 def measure() -> list[Figure]:
     """Return speed and memory of both."""
     with tempfile.TemporaryDirectory() as folder:
-        sample, whole, part = (Path(folder) / name for name in ("sample", "whole", "part"))
+        sample, whole, part, most = (Path(folder) / name for name in ("sample", "whole", "part", "most"))
         write(sample, records=SAMPLE_RECORDS)
         write(whole, size=GIGABYTE)
         write(part, size=PEER_BYTES)
+        write(most, records=MAX_RECORDS)
         ours, peer = _run("ours", whole), _run("peer", sample)
         prepared, held = _run("prepared", sample), _run("held", part)
+        near, checked = _run("near", most), _run("checked", most)
     where = "examples of this repository with numbered queries, one core"
 
     def figure(
@@ -84,6 +90,9 @@ def measure() -> list[Figure]:
         figure("peer: one jsonschema.validate a record", peer["records"] / peer["seconds"], "records/s"),
         figure("peer with its schema prepared", prepared["records"] / prepared["seconds"], "records/s"),
         figure("peer: a file of 0.1 GB, peak memory", held["peak"] / 1e6, "MB"),
+        figure("near-duplicates among 15,000 queries", near["seconds"], "s", 10),
+        figure("15,000 records: verdict, findings, cost", checked["seconds"], "s"),
+        figure("15,000 records: peak memory", checked["peak"] / 1e6, "MB", 256),
         figure("ours to peer", _ratio(ours, peer), "times"),
         figure("ours to peer with its schema prepared", _ratio(ours, prepared), "times"),
     ]
@@ -100,7 +109,7 @@ def write(file: Path, records: int | None = None, size: int | None = None) -> No
     written = 0
     with file.open("wb") as output:
         for number, (front, key, rest) in enumerate(itertools.cycle(fronts)):
-            line = f"{front}{key}{number} {rest}\n".encode()
+            line = f"{front}{key}{str(number).translate(_LETTERS)} {rest}\n".encode()
             if number == records or (size and written + len(line) > size):
                 return
             written += output.write(line)
@@ -143,6 +152,23 @@ def _prepared(file: Path) -> int:
     return sum(validator.is_valid(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines())
 
 
+def _near(file: Path) -> int:
+    from signalbox.near_duplicates import groups, near_duplicates
+
+    queries = [json.loads(line)["messages"][0]["content"][0]["text"] for line in file.open(encoding="utf-8")]
+    groups(near_duplicates(queries))
+    return len(queries)
+
+
+def _checked(file: Path) -> int:
+    from local.data_check import check
+    from signalbox.task import Task
+
+    folder = ROOT / "tasks" / "video-search"
+    findings = check(file, Task.from_yaml((folder / "task.yaml").read_bytes()), folder / "golden.jsonl")
+    return findings["counts"]["records"]
+
+
 def _held(file: Path) -> int:
     return len([json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()])
 
@@ -161,6 +187,8 @@ def _main(way: str, file: str) -> None:
         "peer": _peer,
         "prepared": _prepared,
         "held": _held,
+        "near": _near,
+        "checked": _checked,
     }
     start = time.process_time()
     records = ways[way](Path(file))
