@@ -31,5 +31,7 @@ def _value_matches(matcher: Any, value: Any) -> bool:
             # An asterisk stands for any characters, slashes among them, or none.
             parts = ".*".join(re.escape(part) for part in wildcard.split("*"))
             return isinstance(value, str) and re.fullmatch(parts, value, re.DOTALL) is not None
+        case {"exists": bool(exists)}:
+            return (value is not None) is exists
         case _:
             raise NotImplementedError(f"the tests do not know the operator {matcher}")
