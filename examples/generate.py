@@ -1,4 +1,4 @@
-"""Write the example datasets of the video-search task: labelled, prompt-only and broken.
+"""Write the example datasets of the video-search task: labelled, prompt-only, slipped and broken.
 
 Queries come from `vocabulary.toml`. A label is the sum of the evidence of everything that a query is made of,
 scaled to one and rounded to tenths. The standard library is enough; the same seed gives the same bytes.
@@ -290,8 +290,21 @@ def broken_lines(examples: list[Example], chance: random.Random) -> list[tuple[s
     return lines
 
 
+def slipped(examples: list[Example]) -> list[Example]:
+    """Return the same queries, every second one with the answer of the second one after it.
+
+    Each record is sound by itself, as after a slip in a spreadsheet; only an evaluation can tell.
+    """
+    answers = examples[1::2]
+    moved = [
+        Example(one.query, other.tenths, other.reasoning)
+        for one, other in zip(answers, answers[1:] + answers[:1], strict=True)
+    ]
+    return [one for pair in zip(examples[::2], moved, strict=True) for one in pair]
+
+
 def write(output: Path, seed: int) -> None:
-    """Write the three files into a folder and print what they hold."""
+    """Write the four files into a folder and print what they hold."""
     chance = random.Random(seed)
     vocabulary = Vocabulary(Path(__file__).with_name("vocabulary.toml"))
     count = LABELLED + PROMPT_ONLY + SOUND_IN_BROKEN + len(BREAKAGES)
@@ -305,6 +318,7 @@ def write(output: Path, seed: int) -> None:
     files = {
         "video-search.jsonl": [line(record(one)) for one in labelled],
         "prompt-only.jsonl": [line(record(one, labelled=False)) for one in prompt_only],
+        "slipped.jsonl": [line(record(one)) for one in slipped(labelled)],
         "broken.jsonl": [content for _, content in broken],
     }
     for name, lines in files.items():
@@ -312,6 +326,7 @@ def write(output: Path, seed: int) -> None:
 
     print(f"video-search.jsonl: {len(labelled)} labelled records, {len(noisy)} of them a tenth off the rule")
     print(f"prompt-only.jsonl: {len(prompt_only)} queries")
+    print(f"slipped.jsonl: the same {len(labelled)} queries, half of them with another one's answer")
     print(f"broken.jsonl: {len(broken)} lines, {len(BREAKAGES)} broken:")
     for number, (name, _) in enumerate(broken, start=1):
         if name:
