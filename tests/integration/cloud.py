@@ -32,7 +32,9 @@ from tests.scripted_bedrock import REGION, ScriptedBedrock
 from tests.unit.template.event_pattern import matches
 from tests.unit.template.stack import ACCOUNT, DATA_BUCKET, PROJECT, Stack
 
-FUNCTIONS = ("validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "watch", "route")
+FUNCTIONS = (
+    "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
+)  # fmt: skip
 TABLE, BUS, TOPIC = "RunTable", "EventBus", "NotificationTopic"
 Event = dict[str, Any]
 
@@ -122,15 +124,18 @@ class Cloud:
         self.s3.create_bucket(Bucket=DATA_BUCKET)
         versioning = stack()["DataBucket"]["VersioningConfiguration"]
         self.s3.put_bucket_versioning(Bucket=DATA_BUCKET, VersioningConfiguration=versioning)
+        _client("events").create_event_bus(Name=BUS)
+        self._listen(_client("sns").create_topic(Name=TOPIC)["TopicArn"])
+
+    def _listen(self, topic: str) -> None:
+        """Let all that is published wait in queues."""
         self._bus_queue, bus_queue_arn = self._queue_of("published")
         events = _client("events")
-        events.create_event_bus(Name=BUS)
         events.put_rule(
             Name="all", EventBusName=BUS, EventPattern=json.dumps({"source": [{"prefix": "signalbox"}]})
         )
         events.put_targets(Rule="all", EventBusName=BUS, Targets=[{"Id": "all", "Arn": bus_queue_arn}])
         self._mailbox, mailbox_arn = self._queue_of("mailbox")
-        topic = _client("sns").create_topic(Name=TOPIC)["TopicArn"]
         _client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=mailbox_arn)
 
     def _queue_of(self, name: str) -> tuple[str, str]:

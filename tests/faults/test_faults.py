@@ -1,0 +1,85 @@
+"""Whatever befalls a call at AWS or an event, a run comes to one end, makes nothing twice and leaves nothing behind.
+
+By default a seeded sample; with FAULTS=all (`make faults`) every call of every scenario with every kind of fault.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.campaign import Campaign, befalls, campaign
+from tests.faults.faults import KINDS
+from tests.faults.scenarios import SCENARIOS, Scenario
+
+ALL = os.environ.get("FAULTS") == "all"
+SAMPLED_FAULTS, SAMPLED_LOSSES, SAMPLED_ORDERS, SAMPLED_STORMS = 12, 2, 3, 2
+ORDERS, STORMS = 400, 60
+NAMES = [scenario.name for scenario in SCENARIOS]
+
+
+@pytest.fixture
+def course(request: pytest.FixtureRequest, student: bytes, trained: object) -> Iterator[Campaign]:
+    """The campaign of a scenario."""
+    scenario: Scenario = request.param
+    with campaign(scenario, student, trained, "<html></html>") as recorded:
+        yield recorded
+
+
+scenarios = pytest.mark.parametrize("course", SCENARIOS, ids=NAMES, indirect=True)
+
+
+def _count(tried: dict[str, int], what: str, number: int = 1) -> None:
+    tried[what] = tried.get(what, 0) + number
+
+
+@pytest.mark.parametrize(
+    "kinds", [[kind] for kind in KINDS] if ALL else [KINDS], ids=lambda kinds: "+".join(kinds[:1])
+)
+@scenarios
+def test_any_call_may_fail_in_any_way(course: Campaign, kinds: list[str], tried: dict[str, int]) -> None:
+    pairs = befalls(course.points, kinds)
+    if not ALL:
+        pairs = random.Random(course.scenario.name).sample(pairs, min(SAMPLED_FAULTS, len(pairs)))
+    broken = []
+    for point, kind in pairs:
+        _count(tried, f"calls, {kind}")
+        broken += [f"{kind} at {point.call}: {found}" for found in course.befall(point, kind)]
+    assert broken == []
+
+
+@scenarios
+def test_any_event_may_be_lost_or_come_twice(course: Campaign, tried: dict[str, int]) -> None:
+    losable = 0 if course.scenario.answered else course.deliveries
+    cases = [(number, 0) for number in range(losable)] + [(number, 2) for number in range(course.deliveries)]
+    if not ALL:
+        cases = random.Random(course.scenario.name).sample(cases, min(SAMPLED_LOSSES, len(cases)))
+    broken = []
+    for number, times in cases:
+        _count(tried, "deliveries repeated" if times else "deliveries lost")
+        broken += [
+            f"delivery {number} {'repeated' if times else 'lost'}: {found}"
+            for found in course.lose(number, times)
+        ]
+    assert broken == []
+
+
+@scenarios
+def test_doubled_events_may_come_in_any_order(course: Campaign, tried: dict[str, int]) -> None:
+    broken = []
+    for choices, found in course.every_order(ORDERS if ALL else SAMPLED_ORDERS):
+        _count(tried, "orders, one after the other")
+        broken += [f"order {choices}: {each}" for each in found]
+    assert broken == []
+
+
+@scenarios
+def test_storms_pass(course: Campaign, tried: dict[str, int]) -> None:
+    broken = []
+    for seed in range(STORMS if ALL else SAMPLED_STORMS):
+        faults, found = course.storm(seed)
+        _count(tried, "storms")
+        _count(tried, "faults in storms", faults)
+        broken += [f"storm {seed}: {each}" for each in found]
+    assert broken == []
