@@ -110,7 +110,7 @@ def test_too_many_invalid_lines_are_listed_by_line_field_and_reason(cloud: Cloud
     assert [(problem["line"], problem["field"]) for problem in findings["problems"]] == [
         (151, ""),
         (152, "messages[1].content[0].text"),
-        (153, "extra"),
+        (153, '"extra"'),
         (154, "messages[1].content[0].text: words"),
     ]
     assert all(problem["reason"] for problem in findings["problems"])

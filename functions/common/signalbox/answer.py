@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ if TYPE_CHECKING:  # pydantic is no part of an answer: whoever only makes answer
 SUM_TOLERANCE = 0.01
 REASONING = "reasoning"
 _DECIMALS = 4
+_QUOTATION = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|$)', re.DOTALL)
+"""A text in double quotes as JSON writes it, or the beginning of one that was cut."""
 
 
 class AnswerError(ValueError):
@@ -79,7 +82,7 @@ def parse_answer(text: str, output: "Weights | Labels") -> Answer:
 def _parse_label(text: str, output: "Labels") -> Answer:
     label = text.strip()
     if label not in output.labels:
-        raise AnswerError("", f"{_shortened(label)} is not one of the task's {len(output.labels)} labels")
+        raise AnswerError("", f"{quotation(label)} is not one of the task's {len(output.labels)} labels")
     return Answer(label=label)
 
 
@@ -89,9 +92,9 @@ def _parse_weights(text: str, output: "Weights") -> Answer:
     except AnswerError:
         raise
     except (ValueError, RecursionError) as error:
-        raise AnswerError("", f"not a JSON object and nothing else: {_shortened(text)}") from error
+        raise AnswerError("", f"not a JSON object and nothing else: {quotation(text)}") from error
     if not isinstance(body, dict):
-        raise AnswerError("", f"a JSON object is expected, this is {_shortened(text)}")
+        raise AnswerError("", f"a JSON object is expected, this is {quotation(text)}")
     reasoning = body.pop(REASONING, "")
     if not isinstance(reasoning, str) or not _is_unicode(reasoning):
         raise AnswerError(REASONING, "must be a text")
@@ -100,10 +103,10 @@ def _parse_weights(text: str, output: "Weights") -> Answer:
             raise AnswerError(signal, "this signal has no weight")
     for key, value in body.items():
         if key not in output.signals:
-            raise AnswerError(_shortened(key), f"unknown signal; the task has {', '.join(output.signals)}")
+            raise AnswerError(quotation(key), f"unknown signal; the task has {', '.join(output.signals)}")
         # A bool is an int to Python, and an integer of 400 digits would overflow a float.
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise AnswerError(key, f"must be a number from 0 to 1, not {_shortened(value)}")
+            raise AnswerError(key, f"must be a number from 0 to 1, not {quotation(value)}")
     total = math.fsum(body.values())
     if abs(total - 1) > SUM_TOLERANCE + 1e-9:
         raise AnswerError("", f"the weights sum to {total:.4g}, not to 1 within {SUM_TOLERANCE}")
@@ -126,9 +129,15 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _shortened(value: Any, length: int = 60) -> str:
+def quotation(value: Any, length: int = 60) -> str:
+    """Return a value of a record as a reason quotes it: JSON, a text in double quotes, cut if it is long."""
     text = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
     return text if len(text) <= length else text[:length] + "…"
+
+
+def without_quotations(reason: str) -> str:
+    """Return a reason without what it quotes, to go where no record may: into an event, hence a mail."""
+    return _QUOTATION.sub('"…"', reason)
 
 
 def serialisable_weights(weights: Mapping[str, float]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from signalbox.answer import Answer, serialisable_weights
+from signalbox.answer import Answer, serialisable_weights, without_quotations
 from signalbox.dataset_quality import assess, warnings
 from signalbox.file_form import with_form
 from signalbox.golden_set import MIN_GOLDEN, by_query, majority, mean_weights, one_a_query, split_off
@@ -87,8 +87,8 @@ class GoldenError(ValueError):
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         first = problems[0]
         super().__init__(
-            f"{len(problems)} lines of {source} cannot be used; line {first.line}, {first.field or 'all of it'}: "
-            f"{first.reason}"
+            f"{len(problems)} lines of {source} cannot be used; line {first.line}, "
+            + without_quotations(f"{first.field or 'all of it'}: {first.reason}")
         )
         self.problems = problems
 

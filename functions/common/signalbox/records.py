@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from signalbox.answer import Answer, AnswerError, parse_answer
+from signalbox.answer import Answer, AnswerError, parse_answer, quotation
 from signalbox.fast_line import LineReader
 from signalbox.personal_data import mask_excerpt
 from signalbox.query import MAX_QUERY_CHARACTERS, normalise
@@ -96,6 +96,9 @@ class _Conversation(_Strict):
     messages: Annotated[list[_Message], Field(min_length=1, max_length=2)]
 
 
+_KEYS = frozenset({*_Conversation.model_fields, *_Message.model_fields, *_Content.model_fields})
+
+
 def read_records(chunks: Iterable[bytes], task: Task) -> Iterator[Record | Problem]:
     """Read a dataset of a task line by line, in memory bounded by one chunk and one line.
 
@@ -181,7 +184,7 @@ def _repeated_key(line: bytes) -> str:
         return dict(pairs)
 
     json.loads(line, object_pairs_hook=count)
-    return repeated[0] if repeated else ""
+    return _named(repeated[0]) if repeated else ""
 
 
 def _interpret(number: int, conversation: _Conversation, task: Task) -> Record | Problem:
@@ -230,11 +233,20 @@ def _writable(record: Record, task: Task) -> Record | Problem:
 
 
 def _field(location: tuple[str | int, ...]) -> str:
-    """Write pydantic's location as a path into the record: messages[0].content[0].text."""
+    """Write pydantic's location as a path into the record: messages[0].content[0].text.
+
+    A key that is not the format's is quoted, as all that is the record's own.
+    """
     path = ""
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+        path += f"[{part}]" if isinstance(part, int) else f".{_named(part)}" if path else _named(part)
     return path
+
+
+def _named(key: str) -> str:
+    return (
+        key if key in _KEYS else quotation(key, MAX_LINE_BYTES)
+    )  # personal data in it are masked whole, or not
 
 
 def _reason(fault: Any) -> str:
@@ -248,7 +260,7 @@ def _reason(fault: Any) -> str:
         case "missing":
             return "is missing"
         case "literal_error":
-            return f"must be {context['expected']}, not {str(fault['input'])[:60]!r}"
+            return f"must be {context['expected']}, not {quotation(fault['input'])}"
         case "too_long":
             return f"has {context['actual_length']} entries; at most {context['max_length']} can be used"
         case "too_short" | "string_too_short":

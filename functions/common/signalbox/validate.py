@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from signalbox.answer import without_quotations
 from signalbox.dataset import LISTED_PROBLEMS, Dataset, GoldenError, examine, read_golden, too_large
 from signalbox.dataset_cost import add_cost
 from signalbox.events import Event
@@ -157,11 +158,17 @@ def _written(run: Run, findings: dict[str, Any]) -> str:
     return json.dumps({"run_id": run.id, "dataset": dataset, **findings}, ensure_ascii=False, indent=1)
 
 
+def _told(problem: dict[str, Any]) -> dict[str, Any]:
+    """Return a problem as an event and a mail may tell it: what it quotes of the record stands in validation.json."""
+    told = {name: without_quotations(problem[name]) for name in ("field", "reason")}
+    return problem | told
+
+
 def _reject(run: Run, rejection: Rejection, pipeline: Pipeline) -> None:
     pipeline.store.put(run.id, VALIDATION, _written(run, rejection.findings))
     summary = {
         "reasons": rejection.reasons,
-        "problems": rejection.findings.get("problems", [])[:_LISTED_IN_EVENT],
+        "problems": [_told(problem) for problem in rejection.findings.get("problems", [])[:_LISTED_IN_EVENT]],
         "counts": rejection.findings.get("counts", {}),
     }
     pipeline.advance(

@@ -3,12 +3,20 @@
 import json
 import math
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from signalbox.answer import Answer, AnswerError, parse_answer, serialisable_weights
+from signalbox.answer import (
+    Answer,
+    AnswerError,
+    parse_answer,
+    quotation,
+    serialisable_weights,
+    without_quotations,
+)
 from signalbox.task import Labels, Weights
 from tests.builders import SIGNALS, weights_text
 
@@ -146,3 +154,25 @@ def test_the_dominant_signals_are_those_of_the_greatest_weight(
     answer: Answer, dominant: tuple[str, ...]
 ) -> None:
     assert answer.dominant() == dominant
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("plain", True),
+        ('with "quotes" and \\ backslashes', True),
+        ("long " * 40, True),
+        ("cut in an escape " + '"' * 60, True),
+        (["in a list", {"key": "and below"}], True),
+        (1.7, False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("template", ["{} is none of the labels", "not JSON: {}", "must be a number, not {}"])
+def test_a_reason_without_its_quotations_holds_no_text_of_the_record(
+    template: str, value: Any, kept: bool
+) -> None:
+    reason = without_quotations(template.format(quotation(value)))
+    assert ('"…"' in reason) is kept
+    for word in ("plain", "quotes", "backslashes", "long", "escape", "list", "key", "below"):
+        assert word not in reason

@@ -109,4 +109,4 @@ def test_a_line_that_cannot_be_used_does_not_tell_the_personal_data_in_it(said: 
 
 def test_the_name_of_an_unknown_key_does_not_tell_personal_data() -> None:
     (problem,) = examine([labelled() + line("q", **{SECRET: 1})], task()).problems
-    assert problem.field == "[e-mail address]"
+    assert problem.field == '"[e-mail address]"'
