@@ -24,7 +24,8 @@ run: setup ## the whole story on this machine: dataset in, router out
 
 .PHONY: test
 test: setup ## every test
-	.venv/bin/python -m pytest --numprocesses auto tests/unit tests/integration tests/fuzz
+	.venv/bin/python -m pytest --numprocesses auto --dist loadgroup \
+		tests/unit tests/integration tests/privileges tests/fuzz
 	.venv/bin/python -m pytest tests/e2e tests/browser
 
 .PHONY: pictures
@@ -42,36 +43,58 @@ bench: setup ## quality, latency, cold start and size, beside their targets and 
 
 ##### Template, artefacts and requirements ######################################################################
 
-# AWS SAM CLI: its pins conflict with those of development, so it lives in an environment of its own.
-SAM_VENV = .venv-sam
-SAM = SAM_CLI_TELEMETRY=0 PYTHON=$(CURDIR)/$(SAM_VENV)/bin/python $(SAM_VENV)/bin/sam
+# Tools whose pins conflict with those of development live in environments of their own: .venv-sam and the like.
+SAM = SAM_CLI_TELEMETRY=0 PYTHON=$(CURDIR)/.venv-sam/bin/python .venv-sam/bin/sam
 COMPILE = .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 
-$(SAM_VENV)/installed: requirements/sam.txt
-	$(PYTHON) -m venv --clear $(SAM_VENV)
-	$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-		-r requirements/sam.txt
+.venv-%/installed: requirements/%.txt
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	touch $@
 
 .PHONY: lint
-lint: setup validate ## code, template and requirements
+lint: setup validate checkov ## code, template and requirements
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/cfn-lint
 	! grep -nE 'index-url|find-links|trusted-host|://' requirements/*
 
 .PHONY: validate
-validate: $(SAM_VENV)/installed ## the template, as SAM sees it
+validate: .venv-sam/installed ## the template, as SAM sees it
 	$(SAM) validate --lint
 
+.PHONY: checkov
+checkov: .venv-checkov/installed ## the template's security, as checkov sees it
+	.venv-checkov/bin/checkov --config-file .checkov.yaml
+
 .PHONY: build
-build: $(SAM_VENV)/installed ## what `sam deploy` uploads, into .aws-sam/
+build: .venv-sam/installed ## what `sam deploy` uploads, into .aws-sam/
 	$(SAM) build
 
 .PHONY: sizes
 sizes: setup ## unzipped size of each built function with its layer
 	.venv/bin/python .ci/sizes.py
+
+.PHONY: contents
+contents: setup ## whether what is built holds what requirements/ names, and nothing else
+	.venv/bin/python .ci/contents.py
+
+##### Supply chain ##############################################################################################
+
+.PHONY: licences
+licences: setup ## of what goes to Lambda; fails on one that nobody has agreed to
+	.venv/bin/python .ci/licences.py
+
+.PHONY: audit
+audit: setup .venv-supply-chain/installed ## known vulnerabilities of what goes to Lambda, where the advisory service answers
+	.venv/bin/python .ci/audit.py .venv-supply-chain/bin/pip-audit
+
+.PHONY: sbom
+sbom: .venv-supply-chain/installed ## bills of materials (CycloneDX) of what goes to Lambda, into sbom/
+	@mkdir -p sbom
+	for artefact in lambda distill promote; do .venv-supply-chain/bin/cyclonedx-py requirements \
+		--output-reproducible --output-file sbom/$$artefact.json requirements/$$artefact.txt || exit 1; done
 
 .PHONY: requirements
 requirements: setup ## pin anew, to the newest versions that go together
@@ -81,4 +104,5 @@ requirements: setup ## pin anew, to the newest versions that go together
 	$(COMPILE) --upgrade --no-emit-package numpy requirements/distill.in -o requirements/distill.txt
 	$(COMPILE) --upgrade --no-emit-package numpy --no-emit-package python-dateutil --no-emit-package six \
 		requirements/promote.in -o requirements/promote.txt
-	$(COMPILE) --upgrade requirements/sam.in -o requirements/sam.txt
+	for tool in sam checkov supply-chain; do \
+		$(COMPILE) --upgrade requirements/$$tool.in -o requirements/$$tool.txt || exit 1; done

@@ -9,7 +9,7 @@ INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn
 define trim
 	rm -rf "$(1)/bin"
 	find "$(1)" -type d -name tests -prune -exec rm -rf {} +
-	find "$(1)" -type f -name '*.pyi' -delete
+	find "$(1)" -type f \( -name '*.pyi' -o -name conftest.py -o -name 'test_*.py' \) -delete
 	find "$(1)" -type d -name __pycache__ -prune -exec rm -rf {} +
 endef
 
