@@ -129,7 +129,9 @@ def test_what_goes_to_lambda_is_what_the_tests_ran_with() -> None:
     assert pins("lambda") | pins("distill") | pins("promote") <= pins("development")
 
 
-@pytest.mark.parametrize("name", ["lambda", "distill", "promote", "development", "sam"])
+@pytest.mark.parametrize(
+    "name", ["lambda", "distill", "promote", "development", "sam", "checkov", "supply-chain"]
+)
 def test_requirements_are_pinned_hashed_and_name_no_index(name: str) -> None:
     text = (PROJECT / "requirements" / f"{name}.txt").read_text()
     lines = [line for line in text.splitlines() if re.match(r"\S", line) and not line.startswith("#")]
