@@ -5,9 +5,9 @@ INSTALL = $(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn
 	--platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 --platform manylinux_2_17_aarch64 \
 	--implementation cp --python-version 3.13 --only-binary=:all: --no-deps --no-compile --require-hashes
 
-# Tests, type stubs and command-line scripts of a folder of packages: no function imports them.
+# Tests, type stubs, command-line scripts and their manuals of a folder of packages: no function imports them.
 define trim
-	rm -rf "$(1)/bin"
+	rm -rf "$(1)/bin" "$(1)/share"
 	find "$(1)" -type d -name tests -prune -exec rm -rf {} +
 	find "$(1)" -type f \( -name '*.pyi' -o -name conftest.py -o -name 'test_*.py' \) -delete
 	find "$(1)" -type d -name __pycache__ -prune -exec rm -rf {} +
