@@ -56,6 +56,8 @@ class ScriptedBedrock:
         By model id, what GetFoundationModel says of it.
     calls : Counter
         How often each operation was called, whatever came of it.
+    lost : set[str]
+        The ARNs of customization jobs of which Bedrock knows nothing any more.
     """
 
     says: Callable[[str, str, str], str] = right_answer
@@ -75,6 +77,7 @@ class ScriptedBedrock:
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
+    lost: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -127,8 +130,21 @@ class ScriptedBedrock:
     def get_model_customization_job(self, **request: Any) -> dict[str, Any]:
         self._begin("GetModelCustomizationJob", request)
         job = self._found(self.jobs, request["jobIdentifier"], "GetModelCustomizationJob")
+        if job["arn"] in self.lost:
+            raise client_error("ResourceNotFoundException", "no such job", "GetModelCustomizationJob", 404)
         model = {"outputModelArn": job["model_arn"]} if "model_arn" in job else {}
         return {"jobArn": job["arn"], "status": job["status"], **model, **_failure(job)}
+
+    def get_custom_model(self, **request: Any) -> dict[str, Any]:
+        self._begin("GetCustomModel", request)
+        job = self._found(self.jobs, request["modelIdentifier"], "GetCustomModel")
+        if "model_arn" not in job:
+            raise client_error("ResourceNotFoundException", "no such custom model", "GetCustomModel", 404)
+        return {
+            "modelArn": job["model_arn"],
+            "modelName": request["modelIdentifier"],
+            "modelStatus": "Active",
+        }
 
     def create_custom_model_deployment(self, **request: Any) -> dict[str, Any]:
         self._begin("CreateCustomModelDeployment", request)

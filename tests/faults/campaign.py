@@ -161,7 +161,7 @@ class Campaign:
         world.drive(Watching([timedelta(minutes=5)] * 6))
         faults = world.befallen
         world.plan, world.lost = lambda call: None, lambda delivery: False
-        world.drive(Watching([timedelta(minutes=5)] * 3 + self._watching().steps))
+        world.drive(self._watching())
         return faults, broken(world, self.scenario)
 
     @staticmethod

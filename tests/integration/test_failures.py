@@ -297,23 +297,25 @@ def test_a_job_is_asked_for_with_what_the_task_and_the_stack_say(cloud: Cloud) -
     assert {request[name] for name in ("jobName", "customModelName", "clientRequestToken")} == {run_id}
 
 
-def test_a_run_that_overstays_is_called_stalled_once_but_lives_as_long_as_its_job(cloud: Cloud) -> None:
-    # Given a job that does not end
-    cloud.upload_task(spec())
+def test_a_run_that_overstays_is_called_stalled_once_and_lives_as_long_as_its_task_allows(
+    cloud: Cloud,
+) -> None:
+    # Given a job that does not end, and a task that gives it twelve days and as long again
+    cloud.upload_task(spec(patience={"training_hours": 288}))
     cloud.bedrock.job_ends = ("InProgress", "")
     run_id = cloud.drop(labelled())
     cloud.settle()
-    # When it has been training for more than a day, for three minutes
-    cloud.age(run_id, timedelta(hours=25))
+    # When it has been training for longer than that, for three minutes
+    cloud.age(run_id, timedelta(days=12, hours=1))
     cloud.minute(3)
     # Then people were told once, and the run goes on
     ((subject, text),) = cloud.mails()
-    assert subject == "STALLED clip-search: in state TRAINING for 25.0 hours"
-    assert "in state TRAINING for 25.0 hours" in text
+    assert subject.startswith("STALLED clip-search: in state TRAINING for 289.0 hours")
+    assert "in state TRAINING for 289.0 hours" in text
     assert len(cloud.published("RunStalled")) == 1
     assert cloud.run(run_id).state is State.TRAINING
     # When it has been for weeks, then it still waits for the model that is being paid for
-    cloud.age(run_id, timedelta(days=20))
+    cloud.age(run_id, timedelta(days=11))
     cloud.minute(3)
     assert cloud.run(run_id).state is State.TRAINING
     assert cloud.run(run_id).waiting == "Bedrock's customization job is InProgress"
@@ -336,7 +338,9 @@ def test_a_run_that_overstays_and_waits_for_nothing_is_called_stalled_and_then_f
     assert subject.startswith("STALLED clip-search: in state ")
     # When it has been for more than two, then it fails
     cloud.age(run_id, timedelta(hours=1))
-    assert failed(cloud, run_id).failure.reason == "in state ACCEPTED for 2.5 hours"
+    reason = failed(cloud, run_id).failure.reason
+    assert reason.startswith("in state ACCEPTED for 2.5 hours, since ")
+    assert "InternalServerException" in reason
     cloud.crashes.clear()
 
 
@@ -412,3 +416,47 @@ def test_what_a_stalled_run_waits_for_is_in_the_mail(cloud: Cloud) -> None:
     cloud.age(run_id, timedelta(hours=25))
     cloud.minute()
     assert "waiting: Bedrock: ServiceQuotaExceededException: ten jobs already" in cloud.mails()[0][1]
+
+
+def lost_job(cloud: Cloud) -> str:
+    """Start a run whose customization job Bedrock does not know any more, and return its id."""
+    cloud.upload_task(spec())
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.bedrock.lost.add(cloud.bedrock.jobs[run_id]["arn"])
+    return run_id
+
+
+def test_the_model_of_a_job_that_bedrock_lost_is_used(cloud: Cloud) -> None:
+    run_id = lost_job(cloud)
+    run = cloud.finish(run_id)
+    assert run.state is State.PROMOTED
+    assert run.model_arn == cloud.bedrock.jobs[run_id]["model_arn"]
+
+
+def test_a_lost_job_without_a_model_is_given_time_and_then_fails(cloud: Cloud) -> None:
+    run_id = lost_job(cloud)
+    lost = f"Bedrock knows neither a customization job nor a custom model named {run_id}"
+    cloud.bedrock.job_ends = ("InProgress", "")
+    cloud.minute()
+    assert (cloud.run(run_id).state, cloud.run(run_id).waiting) == (State.TRAINING, lost)
+    cloud.age(run_id, timedelta(minutes=16))
+    assert failed(cloud, run_id).failure.reason == lost
+
+
+def test_what_breaks_off_again_and_again_is_told_when_the_run_stalls_and_when_it_fails(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.bedrock.refuse("GetModelCustomizationJob", "AccessDeniedException", "not authorized", times=99)
+    cloud.minute()
+    for hours in (25, 24):
+        cloud.age(run_id, timedelta(hours=hours))
+        cloud.minute()
+    (stalled,) = cloud.published("RunStalled")
+    assert "AccessDeniedException" in stalled["detail"]["summary"]["reason"]
+    run = cloud.run(run_id)
+    assert run.state is State.FAILED
+    assert "AccessDeniedException" in run.failure.reason
+    assert {function for function, _ in cloud.crashes} == {"deploy"}
+    cloud.crashes.clear()

@@ -363,6 +363,21 @@ def test_an_alarm_that_can_go_back_to_nothing_that_answers_leaves_what_is_live(a
     app.ring("FaultAlarm")
     app.settle()
     assert app.live().run_id == second.id
+    reason = f"the API answered with server errors after {second.id} had gone live"
+    gone = f"the deployment of {first.id} is gone; drop its dataset again"
+    assert refusals(app) == [f"{reason}, but {gone}"]
+
+
+def test_people_are_told_of_an_alarm_that_has_nothing_to_go_back_to(embedded: Cloud) -> None:
+    first = promoted(embedded)
+    embedded.mails()
+    embedded.ring("FaultAlarm")
+    embedded.settle()
+    assert embedded.live().run_id == first.id
+    ((subject, text),) = embedded.mails()
+    assert "REFUSED" in subject
+    assert f"{first.id} has no model before it to go back to" in text
+    assert "RouteFaultAlarm" in text
 
 
 # Crashes.

@@ -101,6 +101,15 @@ def overstays(cloud: Cloud, _: Recorder) -> None:
     assert cloud.published("RunStalled")
 
 
+def loses_a_job(cloud: Cloud, _: Recorder) -> None:
+    """Bedrock knows nothing of a customization job any more, but has its model."""
+    cloud.upload_task(spec())
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.bedrock.lost.add(cloud.bedrock.jobs[run_id]["arn"])
+    assert cloud.finish(run_id).state is State.PROMOTED
+
+
 def loses_patience_with_the_judge(cloud: Cloud, _: Recorder) -> None:
     """The judge's job never ends, and is stopped."""
     cloud.upload_task(spec())
@@ -192,6 +201,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     fails,
     heals,
     overstays,
+    loses_a_job,
     loses_patience_with_the_judge,
     people_decide,
     alarms_decide,

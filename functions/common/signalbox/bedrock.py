@@ -184,6 +184,14 @@ class Bedrock:
             answer["jobArn"], answer["status"], answer.get("outputModelArn"), answer.get("failureMessage", "")
         )
 
+    def custom_model(self, name: str) -> str | None:
+        """Return the ARN of a custom model by its name, or None if there is none that can be used."""
+        answer = self._look_up(
+            "custom model", name, lambda: self._control.get_custom_model(modelIdentifier=name)
+        )
+        usable = answer is not None and answer.get("modelStatus", "Active") == "Active"
+        return answer["modelArn"] if usable else None
+
     def deploy(self, name: str, model_arn: str) -> str:
         """Create the on-demand deployment of a custom model, unless it is there, and return its ARN.
 

@@ -1,10 +1,14 @@
 """deploy: a completed customization job becomes a deployment that can be asked."""
 
+from datetime import timedelta
+
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
-from signalbox.run import PermanentFailure, Run, State
+from signalbox.run import PermanentFailure, Run, State, now
 
 _STEP = "deploy"
+_NOT_YET_KNOWN = timedelta(minutes=15)
+"""For so long Bedrock may not find what it has just created."""
 
 
 @step(_STEP, State.TRAINING, State.TRAINED, State.DEPLOYING)
@@ -26,9 +30,7 @@ def _collect_model(run: Run, pipeline: Pipeline) -> Run:
     """Read the job itself: an event's ARNs are not to be trusted, and the nudge may be no event of Bedrock's."""
     job = pipeline.bedrock.customization_job(run.job_arn or run.id)
     if job is None:
-        raise PermanentFailure(
-            _STEP, f"Bedrock knows no customization job {run.id}", "drop the dataset again to start another"
-        )
+        return _without_job(run, pipeline)
     if job.status in ("Failed", "Stopped"):
         raise PermanentFailure(
             _STEP,
@@ -41,6 +43,23 @@ def _collect_model(run: Run, pipeline: Pipeline) -> Run:
     return pipeline.advance(
         run, State.TRAINED, event=None, note=f"custom model {job.model_arn}", model_arn=job.model_arn
     )
+
+
+def _without_job(run: Run, pipeline: Pipeline) -> Run:
+    """Go on with the custom model of a job that Bedrock has lost; without either there is nothing to wait for."""
+    model_arn = pipeline.bedrock.custom_model(run.id)
+    if model_arn is not None:
+        note = f"custom model {model_arn}, of a job that Bedrock does not know any more"
+        return pipeline.advance(run, State.TRAINED, event=None, note=note, model_arn=model_arn)
+    lost = f"Bedrock knows neither a customization job nor a custom model named {run.id}"
+    if now() - run.history[-1].at > _NOT_YET_KNOWN:
+        raise PermanentFailure(
+            _STEP,
+            lost,
+            "see in the Bedrock console and in CloudTrail whether somebody deleted them, then drop the dataset again",
+        )
+    pipeline.runs.wait(run, lost)
+    return run
 
 
 def _create_deployment(run: Run, pipeline: Pipeline) -> Run:
@@ -56,7 +75,7 @@ def _await_deployment(run: Run, pipeline: Pipeline) -> None:
     deployment = pipeline.bedrock.deployment(run.deployment_arn or run.id)
     if deployment is None:
         # Bedrock may not find at once what it has just created; should it never, `watch` ends the run.
-        pipeline.runs.wait(run, "")
+        pipeline.runs.wait(run, f"Bedrock knows no deployment {run.deployment_arn or run.id}")
         return
     if deployment.status == "Failed":
         raise PermanentFailure(

@@ -166,9 +166,9 @@ def _start_judge(
             raise
         return None, judging.not_judged(task.judge, refused.failure.reason)
     except Busy as busy:
-        if task.judge.required or not judging.is_late(task.judge, run.history[-1].at):
+        if task.judge.required or not judging.is_late(task, run.history[-1].at):
             raise
         return None, judging.not_judged(
-            task.judge, f"no job after {task.judge.patience_hours:g} hours: {busy}"
+            task.judge, f"no job after {task.patience.judge_hours:g} hours: {busy}"
         )
     return arn, None

@@ -18,7 +18,7 @@ def judge(run: Run, pipeline: Pipeline) -> None:
 
     The results lie in S3 before the job's status says so: it is over when every answer handed over has a result,
     or when Bedrock says so. A job that failed completes the evaluation too, without scores and with the reason; so
-    does one that is not over after `judge.patience_hours`, which is stopped.
+    does one that is not over after `patience.judge_hours`, which is stopped.
     """
     task = pipeline.task(run)
     if task.judge is None or run.judge_job_arn is None:
@@ -28,11 +28,11 @@ def judge(run: Run, pipeline: Pipeline) -> None:
     handed_over = len((pipeline.store.get(run.id, JUDGE_DATASET) or b"").splitlines())
     graded = judging.scores(pipeline.store.judge_outputs(run.id), task.judge, handed_over)
     if status not in _OVER and graded["graded"] + graded["null"] < handed_over:
-        if not judging.is_late(task.judge, run.history[-1].at):
+        if not judging.is_late(task, run.history[-1].at):
             pipeline.runs.wait(run, f"the judge's job is {status}")
             return
         pipeline.bedrock.stop_evaluation(run.judge_job_arn)
-        error = f"the judge's job was {status} after {task.judge.patience_hours:g} hours, and was stopped"
+        error = f"the judge's job was {status} after {task.patience.judge_hours:g} hours, and was stopped"
         graded |= {"mean": None, "error": error}
     elif status in ("Failed", "Stopped"):
         error = f"the judge's job {status.lower()}: {message or 'Bedrock gives no reason'}"

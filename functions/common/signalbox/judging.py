@@ -184,9 +184,9 @@ def scores(outputs: Iterable[bytes], judge: Judge, handed_over: int) -> dict[str
     return said | ({"interval": interval} if interval else {})
 
 
-def is_late(judge: Judge, since: datetime) -> bool:
+def is_late(task: Task, since: datetime) -> bool:
     """Tell whether the judge has been waited for since then for longer than the task allows."""
-    return datetime.now(UTC) - since > timedelta(hours=judge.patience_hours)
+    return datetime.now(UTC) - since > timedelta(hours=task.patience.judge_hours)
 
 
 def not_judged(judge: Judge, reason: str) -> dict[str, Any]:

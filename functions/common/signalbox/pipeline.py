@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
-from signalbox.observability import annotate, logger
+from signalbox.observability import annotate, discreet, logger
 from signalbox.records import Record, read_records
 from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded, task_of
 from signalbox.run_metrics import count_transition
@@ -112,6 +112,15 @@ class Pipeline:
         if run.state is State.TRAINING:
             self.bus.publish(Event.TRAINING_FAILED, failed)
 
+    def note_trouble(self, run_id: str, trouble: Exception, states: Collection[State]) -> None:
+        """Note on a run, if that can be done, what an attempt broke off with, for whoever is told that it stalls."""
+        try:
+            run = self.runs.load(run_id)
+            if run is not None and run.state in states:
+                self.runs.note_trouble(run, str(discreet(trouble)))
+        except Exception:  # the error that is to be noted counts, not that it cannot be
+            logger.exception("trouble not noted", extra={"run_id": run_id})
+
     def wait(self, run_id: str, reason: str, states: Collection[State]) -> None:
         """Note what a run waits for, if it is still in one of the states in which that was found out."""
         run = self.runs.load(run_id)
@@ -148,6 +157,9 @@ def step(name: str, *states: State) -> Callable[[Callable[[Run, Pipeline], None]
                 pipeline.wait(run_id, str(busy), states)
             except Superseded as superseded:
                 logger.info("run already moved on", extra={"step": name, "reason": str(superseded)})
+            except Exception as trouble:
+                pipeline.note_trouble(run_id, trouble, states)
+                raise
 
         return act_on
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from signalbox.events import AlarmEvent, OperatorRequest
+from signalbox.events import AlarmEvent, Asked, OperatorRequest
 from signalbox.live import Live, Rollback
 from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
@@ -147,6 +147,7 @@ def on_alarm(
         If a pointer moved meanwhile; the tasks that have been rolled back are not looked at again.
     """
     name, at = alarm.detail.alarmName, alarm.time
+    asks = OperatorRequest(id=alarm.id, at=at, asked=Asked.ROLLBACK, by=name)
     for task in pipeline.runs.live_tasks():
         live = pipeline.runs.live(task)
         if live is None or not _may_be_withdrawn(live, at):
@@ -156,7 +157,8 @@ def on_alarm(
         else:
             why = "the API answered with server errors" if at - live.since <= _FAULTS_SUSPECT else ""
         if why:
-            _withdraw(live, name, f"{why} after {live.run_id} had gone live", at, pipeline)
+            reason = f"{why} after {live.run_id} had gone live"
+            _withdraw(asks.model_copy(update={"task": task, "reason": reason}), pipeline)
 
 
 def require_deployment(run_id: str, deployment_arn: str | None, pipeline: Pipeline) -> None:
@@ -192,9 +194,9 @@ def _is_whole(run: Run, pipeline: Pipeline) -> bool:
 
 
 def _may_be_withdrawn(live: Live, at: datetime) -> bool:
-    """Tell a pointer that a promotion set lately, before the alarm rang, and that has one before it."""
+    """Tell a pointer that a promotion set lately, before the alarm rang."""
     allowed = timedelta(hours=Task.model_validate(live.task).serve.rollback_hours)
-    promoted = live.how in ("gates", "person") and live.previous is not None
+    promoted = live.how in ("gates", "person")
     return promoted and timedelta() <= at - live.since.replace(microsecond=0) <= allowed
 
 
@@ -207,9 +209,10 @@ def _falls_back(live: Live, at: datetime, limit: float, figures: RouteFigures) -
     )
 
 
-def _withdraw(live: Live, alarm: str, reason: str, at: datetime, pipeline: Pipeline) -> None:
-    """Roll back for an alarm; that it cannot be done is an answer to nobody's question, and is logged."""
+def _withdraw(asks: OperatorRequest, pipeline: Pipeline) -> None:
+    """Roll back for an alarm, or publish why it cannot be done: a person has to do something else then."""
     try:
-        roll_back(live.task_name, pipeline, how="alarm", by=alarm, reason=reason, asked_at=at)
+        roll_back(asks.task, pipeline, how="alarm", by=asks.by, reason=asks.reason, asked_at=asks.at)
     except NotPossible as impossible:
-        logger.error("alarm, but no rollback", extra={"task": live.task_name, "reason": str(impossible)})
+        logger.error("alarm, but no rollback", extra={"task": asks.task, "reason": str(impossible)})
+        pipeline.bus.refuse(asks, asks.task, f"{asks.reason}, but {impossible}")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from signalbox.items import condition_failed, item_of, outdated, plain, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
-from signalbox.task import NAME_LENGTH, NAME_PATTERN
+from signalbox.task import NAME_LENGTH, NAME_PATTERN, Patience
 
 NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
@@ -125,6 +125,10 @@ class Run(BaseModel):
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
     waiting : str
         What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
+    trouble : str
+        What the last attempt in this state broke off with; "" if none has. It is tried again.
+    patience : Patience
+        The task's, from the moment its dataset was accepted.
     released_at : datetime | None
         Since when an ended run's deployment has been neither live nor kept for a way back, as `watch` noted.
     retired_at : datetime | None
@@ -142,6 +146,8 @@ class Run(BaseModel):
     history: list[Moment] = []
     outbox: str | None = None
     waiting: str = ""
+    trouble: str = ""
+    patience: Patience = Patience()
     stalled: bool = False
     reason: str = ""
     failure: Failure | None = None
@@ -291,6 +297,11 @@ class RunTable:
         if reason != run.waiting:
             self._change(run, {"waiting": reason})
 
+    def note_trouble(self, run: Run, trouble: str) -> None:
+        """Note what an attempt has broken off with."""
+        if trouble != run.trouble:
+            self._change(run, {"trouble": trouble})
+
     def mark_stalled(self, run: Run, note: str) -> Run:
         """Note that a run has overstayed in its state, and owe the event that says so."""
         stalled = run.model_copy(update={"stalled": True, "outbox": "RunStalled", "reason": note})
@@ -382,13 +393,24 @@ def transition(
             "history": [*run.history, moment],
             "outbox": moment.event or None,
             "waiting": "",
+            "trouble": "",
             "stalled": False,
         }
     )
     values = item_of(moved)
     changed = {
         name: values.get(name)
-        for name in (*changes, "state", "updated_at", "outbox", "waiting", "stalled", "reason", "history")
+        for name in (
+            *changes,
+            "state",
+            "updated_at",
+            "outbox",
+            "waiting",
+            "trouble",
+            "stalled",
+            "reason",
+            "history",
+        )
     }
     changed[_ACTIVE] = _ACTIVE if moment.event or not moved.state.ended else _place(moved)
     return moved, update_of(run.id, changed, {"state": run.state} | (expected or {}))

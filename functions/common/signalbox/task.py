@@ -93,14 +93,25 @@ class Compare(_Section):
 class Judge(_Section):
     """The model that grades answers in a Bedrock evaluation job.
 
-    A job that fails, or has no results after `patience_hours`, leaves the model without a grade; unless one is
+    A job that fails, or has no results after `patience.judge_hours`, leaves the model without a grade; unless one is
     `required`, the gates then decide on what was measured without the judge.
     """
 
     model: ModelId
     rubric: Literal["OverallQuality"] = "OverallQuality"
     required: bool = True
-    patience_hours: float = Field(default=6, gt=0, le=24)
+
+
+class Patience(_Section):
+    """How many hours Bedrock may take: for the customization job, for the deployment, for the judge.
+
+    After that a run is called stalled, and after twice as long it fails. The judge alone is not waited for any longer:
+    its job is stopped, and leaves the model without a grade.
+    """
+
+    training_hours: float = Field(default=24, gt=0, le=720)
+    deployment_hours: float = Field(default=1, gt=0, le=72)
+    judge_hours: float = Field(default=6, gt=0, le=72)
 
 
 class Unsure(_Section):
@@ -189,6 +200,7 @@ class Task(_Section):
     serve: Serve = Serve()
     gates: Gates = Gates()
     dataset: Dataset = Dataset()
+    patience: Patience = Patience()
 
     @field_validator("name")
     @classmethod

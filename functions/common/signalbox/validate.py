@@ -58,7 +58,14 @@ def validate(run: Run, pipeline: Pipeline) -> None:
         **dataset.counts
     )
     summary = {"counts": dataset.counts, "golden_source": dataset.golden_source}
-    pipeline.advance(run, State.ACCEPTED, event=Event.DATASET_ACCEPTED, note=note, summary=summary)
+    pipeline.advance(
+        run,
+        State.ACCEPTED,
+        event=Event.DATASET_ACCEPTED,
+        note=note,
+        summary=summary,
+        patience=task.patience,
+    )
 
 
 def _task_of(run: Run, pipeline: Pipeline) -> Task:

@@ -16,16 +16,12 @@ _SWEEP_SECONDS = 25
 """The longest that listing what was dropped may take; the function has 60 seconds for all it does."""
 _POLLED = {State.DEPLOYING}
 """What Bedrock never announces: looked at every time, however little time has passed."""
-_PATIENCE = {
-    State.TRAINING: timedelta(hours=24),
-    State.DEPLOYING: timedelta(hours=1),
-    State.EVALUATING: timedelta(hours=7),  # the step ends a judge's job that is late, by default after six
-}
-"""How long Bedrock may be at work in a state before the run is called stalled."""
+_TO_STOP_THE_JUDGE = timedelta(hours=1)
+"""How long the step has for a judge's job that is late before the run is called stalled."""
 _WAITING = timedelta(hours=24)
 """How long in any other state, if the run waits: for a quota, hence for other jobs, which take hours."""
 _OTHERWISE = timedelta(hours=1)
-"""And if it waits for nothing. A run that waits for nothing fails after as long again."""
+"""And if it waits for nothing."""
 
 
 def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -> int:
@@ -82,8 +78,9 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     pipeline.deliver(run)
     if run.state.ended:
         return False
-    patience = _PATIENCE.get(run.state, _WAITING if run.waiting else _OTHERWISE)
-    if stayed > 2 * patience and not run.waiting:  # what it waits for may have been paid for
+    at_bedrock = _patience_with_bedrock(run)
+    patience = at_bedrock or (_WAITING if run.waiting else _OTHERWISE)
+    if stayed > 2 * patience and (at_bedrock or not run.waiting):  # a quota that is used up is waited for
         _end(run, stayed, pipeline)
         return False
     if stayed > patience and not run.stalled:
@@ -93,12 +90,31 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     return True
 
 
+def _patience_with_bedrock(run: Run) -> timedelta | None:
+    """Return how long Bedrock may be at work for a run in its state; None if Bedrock is not at work in it."""
+    match run.state:
+        case State.TRAINING:
+            return timedelta(hours=run.patience.training_hours)
+        case State.DEPLOYING:
+            return timedelta(hours=run.patience.deployment_hours)
+        case State.EVALUATING:
+            return timedelta(hours=run.patience.judge_hours) + _TO_STOP_THE_JUDGE
+    return None
+
+
 def _end(run: Run, stayed: timedelta, pipeline: Pipeline) -> None:
-    remedy = "look at the logs of the step and at its job in the Bedrock console, then drop the dataset again"
+    remedy = (
+        "look at the logs of the step and at what it has at work in the Bedrock console, then drop the dataset again; "
+        "if that takes as long as a rule, give it more in the task's patience"
+    )
     failure = Failure(step=run.state.lower(), reason=_overstayed(run, stayed), remedy=remedy)
     pipeline.fail(run.id, failure, {run.state})
 
 
 def _overstayed(run: Run, stayed: timedelta) -> str:
-    reason = f"in state {run.state} for {stayed.total_seconds() / 3600:.1f} hours"
-    return f"{reason}, waiting: {run.waiting}" if run.waiting else reason
+    """Say all that is known of a run that overstays: where, since when, for what, and what went wrong."""
+    since = f"{run.history[-1].at:%Y-%m-%d %H:%M} UTC"
+    known = [f"in state {run.state} for {stayed.total_seconds() / 3600:.1f} hours, since {since}"]
+    known += [f"waiting: {run.waiting}"] if run.waiting else []
+    known += [f"the last attempt broke off: {run.trouble}"] if run.trouble else []
+    return "; ".join(known)

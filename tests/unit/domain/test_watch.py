@@ -12,6 +12,7 @@ from signalbox.events import EventBus
 from signalbox.pipeline import Pipeline
 from signalbox.run import Moment, Run, RunTable, State
 from signalbox.store import RunStore
+from signalbox.task import Patience
 from signalbox.watch import watch
 from tests.builders import BUCKET, dataset_object
 from tests.fakes import FakeEvents, FakeS3, FakeTable
@@ -140,6 +141,33 @@ def test_a_run_is_stalled_after_its_patience_and_fails_after_twice_of_it(
     assert f"in state {state} for " in world.only.reason
 
 
+def test_the_task_says_how_long_bedrock_may_take(world: World) -> None:
+    patience = Patience(training_hours=2)
+    world.run(
+        State.TRAINING, hours=2.1, patience=patience, waiting="Bedrock's customization job is InProgress"
+    )
+    world.watch()
+    assert (world.only.stalled, world.only.state) == (True, State.TRAINING)
+    world.run(
+        State.TRAINING, hours=4.1, patience=patience, waiting="Bedrock's customization job is InProgress"
+    )
+    world.watch()
+    assert world.only.state is State.FAILED
+    assert "Bedrock's customization job is InProgress" in world.only.failure.reason
+
+
+def test_whoever_is_told_that_a_run_stalls_is_told_what_is_known(world: World) -> None:
+    run = world.run(
+        State.DEPLOYING, hours=1.5, waiting="Bedrock's deployment is Creating", trouble="AccessDenied"
+    )
+    world.watch()
+    since = f"{run.history[-1].at:%Y-%m-%d %H:%M} UTC"
+    assert world.only.reason == (
+        f"in state DEPLOYING for 1.5 hours, since {since}; waiting: Bedrock's deployment is Creating; "
+        "the last attempt broke off: AccessDenied"
+    )
+
+
 def test_a_run_that_waits_for_a_quota_is_given_a_day(world: World) -> None:
     world.run(State.ACCEPTED, hours=23, waiting="ten jobs already")
     world.watch()
@@ -150,12 +178,12 @@ def test_a_run_that_waits_for_a_quota_is_given_a_day(world: World) -> None:
     assert world.only.state is State.ACCEPTED
 
 
-@pytest.mark.parametrize(("state", "hours"), [(State.ACCEPTED, 24), *PATIENCE[1:]])
-def test_a_run_that_waits_is_called_stalled_but_never_fails(world: World, state: State, hours: float) -> None:
-    world.run(state, hours=hours - 0.02, waiting="Bedrock is at work")
+@pytest.mark.parametrize("state", [State.ACCEPTED, State.TRAINED, State.DEPLOYED])
+def test_a_run_that_waits_for_a_quota_is_called_stalled_but_never_fails(world: World, state: State) -> None:
+    world.run(state, hours=23.98, waiting="Bedrock: ServiceQuotaExceededException")
     world.watch()
     assert not world.only.stalled
-    world.run(state, hours=50 * hours, waiting="Bedrock is at work")
+    world.run(state, hours=1000, waiting="Bedrock: ServiceQuotaExceededException")
     assert world.watch() == world.watch() == 1
     assert world.only.state is state
     assert world.events.names.count("RunStalled") == 1

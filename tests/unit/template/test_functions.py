@@ -104,7 +104,9 @@ def test_a_function_gets_the_environment_that_its_code_reads_and_no_more(stack: 
     read = {name for file in files for name in string_arguments(file, "setting")}
     variables = properties(stack, function)["Environment"]["Variables"]
 
-    read_by_libraries = {name for name in variables if name.startswith(("POWERTOOLS_", "OPENBLAS_", "MPLCONFIGDIR"))}
+    read_by_libraries = {
+        name for name in variables if name.startswith(("POWERTOOLS_", "OPENBLAS_", "MPLCONFIGDIR"))
+    }
 
     assert set(variables) - read_by_libraries == read
     assert variables["POWERTOOLS_SERVICE_NAME"] == function
