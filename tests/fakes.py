@@ -46,6 +46,11 @@ class FakeTable:
         for name in re.findall(r"#\w+", removes):
             item.pop(names[name], None)
 
+    def delete_item(self, **request: Any) -> None:
+        self._maybe_fail()
+        self._check(request["Key"]["id"], request)
+        self.items.pop(request["Key"]["id"], None)
+
     def query(self, IndexName: str, **query: Any) -> Item:  # noqa: N803
         """One item a page, so that whoever forgets to turn the page is found out."""
         key, order = {"active-runs": ("active", "updated_at"), "runs-by-task": ("task", "created_at")}[

@@ -76,8 +76,8 @@ class ScriptedBedrock:
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deleted_models: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
-    lost: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -130,29 +130,47 @@ class ScriptedBedrock:
     def get_model_customization_job(self, **request: Any) -> dict[str, Any]:
         self._begin("GetModelCustomizationJob", request)
         job = self._found(self.jobs, request["jobIdentifier"], "GetModelCustomizationJob")
-        if job["arn"] in self.lost:
-            raise client_error("ResourceNotFoundException", "no such job", "GetModelCustomizationJob", 404)
         model = {"outputModelArn": job["model_arn"]} if "model_arn" in job else {}
         return {"jobArn": job["arn"], "status": job["status"], **model, **_failure(job)}
 
-    def get_custom_model(self, **request: Any) -> dict[str, Any]:
-        self._begin("GetCustomModel", request)
-        job = self._found(self.jobs, request["modelIdentifier"], "GetCustomModel")
-        if "model_arn" not in job:
-            raise client_error("ResourceNotFoundException", "no such custom model", "GetCustomModel", 404)
-        return {
-            "modelArn": job["model_arn"],
-            "modelName": request["modelIdentifier"],
-            "modelStatus": "Active",
-        }
+    def stop_model_customization_job(self, **request: Any) -> dict[str, Any]:
+        self._begin("StopModelCustomizationJob", request)
+        job = self._found(self.jobs, request["jobIdentifier"], "StopModelCustomizationJob")
+        if job["status"] != "InProgress":
+            raise client_error(
+                "ConflictException", f"The job is {job['status']}.", "StopModelCustomizationJob"
+            )
+        job["status"] = "Stopping"
+        return {}
+
+    def delete_custom_model(self, **request: Any) -> dict[str, Any]:
+        self._begin("DeleteCustomModel", request)
+        arn = request["modelIdentifier"]
+        if any(deployment.get("model_arn") == arn for deployment in self.deployments.values()):
+            raise client_error("ConflictException", "is deployed", "DeleteCustomModel")
+        if arn not in self.custom_models:
+            raise client_error("ResourceNotFoundException", "no such custom model", "DeleteCustomModel", 404)
+        self.deleted_models.add(arn)
+        return {}
+
+    @property
+    def custom_models(self) -> set[str]:
+        """The ARNs of the custom models that are there."""
+        made = {job["model_arn"] for job in self.jobs.values() if "model_arn" in job}
+        return made - self.deleted_models
 
     def create_custom_model_deployment(self, **request: Any) -> dict[str, Any]:
         self._begin("CreateCustomModelDeployment", request)
-        if request["modelArn"] not in [job.get("model_arn") for job in self.jobs.values()]:
+        if request["modelArn"] not in self.custom_models:
             raise client_error(
                 "ResourceNotFoundException", "no such custom model", "CreateCustomModelDeployment", 404
             )
-        deployment = {"arn": self._arn("custom-model-deployment"), "status": "Creating", "message": ""}
+        deployment = {
+            "arn": self._arn("custom-model-deployment"),
+            "status": "Creating",
+            "message": "",
+            "model_arn": request["modelArn"],
+        }
         made = self._once(self.deployments, request["modelDeploymentName"], deployment)
         return {"customModelDeploymentArn": made["arn"]}
 
@@ -201,6 +219,18 @@ class ScriptedBedrock:
             raise client_error("ConflictException", f"The job is {job['status']}.", "StopEvaluationJob", 409)
         job["status"] = "Stopping"
         return {}
+
+    def batch_delete_evaluation_job(self, **request: Any) -> dict[str, Any]:
+        self._begin("BatchDeleteEvaluationJob", request)
+        (arn,) = request["jobIdentifiers"]
+        name = next((name for name, job in self.evaluations.items() if job["arn"] == arn), None)
+        if name is None:
+            raise client_error("ResourceNotFoundException", "no such job", "BatchDeleteEvaluationJob", 404)
+        if self.evaluations[name]["status"] in ("InProgress", "Stopping"):
+            error = {"jobIdentifier": arn, "code": "ConflictException", "message": "is at work"}
+            return {"errors": [error], "evaluationJobs": []}
+        del self.evaluations[name]
+        return {"errors": [], "evaluationJobs": [{"jobIdentifier": arn, "jobStatus": "Deleting"}]}
 
     def converse(self, **request: Any) -> dict[str, Any]:
         self._begin("Converse", request)

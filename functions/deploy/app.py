@@ -1,4 +1,4 @@
-"""deploy: a finished customization job becomes a deployment, and one that nobody needs is retired."""
+"""deploy: a finished customization job becomes a deployment; what nobody needs at Bedrock is deleted."""
 
 from datetime import timedelta
 from typing import Any

@@ -12,7 +12,7 @@ from typing import Any
 
 from local.bedrock import catalogue, faults, names
 from local.bedrock.context import Context, Workers
-from local.bedrock.errors import DatasetError, conflict, invalid, not_found, quota_exceeded
+from local.bedrock.errors import BedrockError, DatasetError, conflict, invalid, not_found, quota_exceeded
 from local.bedrock.objects import join
 from local.bedrock.resources import created_before, fingerprint, page, tag_map
 from local.bedrock.rubric import judge
@@ -40,6 +40,7 @@ class EvaluationJobs:
             "GetEvaluationJob": self.get,
             "ListEvaluationJobs": self.list,
             "StopEvaluationJob": self.stop,
+            "BatchDeleteEvaluationJob": self.delete,
         }
 
     def create(self, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +102,22 @@ class EvaluationJobs:
                 raise conflict(f"The job is {job.status} and can't be stopped.")
             self._store.change(job.arn, "Stopped", lastModifiedTime=self._context.now())
         return {}
+
+    def delete(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """BatchDeleteEvaluationJob: those that are over go, the others are named with the reason."""
+        deleted, errors = [], []
+        for arn in parameters["jobIdentifiers"]:
+            with self._store.transaction():
+                try:
+                    job = self._find(arn)
+                    if job.status in _RUNNING or "unwritten" in job.document:
+                        raise conflict(f"The job is {job.status} and can't be deleted.")
+                except BedrockError as error:
+                    errors.append({"jobIdentifier": arn, "code": error.name, "message": error.message})
+                    continue
+                self._store.remove(arn)
+                deleted.append({"jobIdentifier": arn, "jobStatus": "Deleting"})
+        return {"errors": errors, "evaluationJobs": deleted}
 
     def _find(self, arn: str) -> Resource:
         job = self._store.get(arn)

@@ -33,7 +33,7 @@ from tests.unit.template.event_pattern import matches
 from tests.unit.template.stack import ACCOUNT, DATA_BUCKET, PROJECT, Stack
 
 FUNCTIONS = (
-    "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "watch", "route"
+    "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
 )  # fmt: skip
 TABLE, BUS, TOPIC = "RunTable", "EventBus", "NotificationTopic"
 Event = dict[str, Any]

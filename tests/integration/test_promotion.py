@@ -55,7 +55,7 @@ def refusals(cloud: Cloud) -> list[str]:
 
 @pytest.fixture
 def app(cloud: Cloud) -> Cloud:
-    cloud.upload_task(spec(judge=None))
+    cloud.upload_task(spec(judge=None, retention={"deployments": 0}))
     return cloud
 
 

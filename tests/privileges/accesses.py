@@ -276,6 +276,9 @@ _OPERATIONS: dict[str, Callable[[Parameters], Iterator[Access]]] = {
     "bedrock:CreateEvaluationJob": _creates_evaluation,
     "bedrock:ListEvaluationJobs": lambda parameters: iter([Access("bedrock:ListEvaluationJobs", "*")]),
     "bedrock:GetEvaluationJob": _by_name_or_arn("GetEvaluationJob", "evaluation-job", "jobIdentifier"),
+    "bedrock:BatchDeleteEvaluationJob": lambda parameters: (
+        Access("bedrock:BatchDeleteEvaluationJob", arn) for arn in parameters["jobIdentifiers"]
+    ),
     "bedrock:StopEvaluationJob": _by_name_or_arn("StopEvaluationJob", "evaluation-job", "jobIdentifier"),
     "bedrock-runtime:Converse": lambda parameters: _on_model("bedrock:InvokeModel", parameters["modelId"]),
 }

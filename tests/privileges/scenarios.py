@@ -120,7 +120,7 @@ def loses_patience_with_the_judge(cloud: Cloud, _: Recorder) -> None:
     assert cloud.run(run_id).state is State.EVALUATING
     cloud.age(run_id, timedelta(hours=8))
     cloud.invoke("judge", pipeline_event("RunNudged", run_id=run_id, state="EVALUATING"))
-    assert cloud.bedrock.calls["StopEvaluationJob"] == 1
+    assert cloud.bedrock.calls["StopEvaluationJob"] == 4
 
 
 def people_decide(cloud: Cloud, _: Recorder) -> None:
@@ -155,14 +155,24 @@ def alarms_decide(cloud: Cloud, _: Recorder) -> None:
 
 
 def retires(cloud: Cloud, _: Recorder) -> None:
-    """The deployment of a run that nobody needs any more is deleted."""
-    cloud.upload_task(spec(judge=None))
+    """What nobody needs any more is deleted: of a run that was live, and of one whose job is still at work."""
+    cloud.upload_task(spec(retention={"deployments": 0, "models": 0, "runs": 0}))
     runs = [cloud.finish(cloud.drop(labelled())) for _ in range(3)]
+    given_up = cloud.drop(labelled())
+    cloud.settle()
+    cloud.runs.move(cloud.run(given_up), State.FAILED, event=None)
+    for run_id in (runs[0].id, given_up):
+        cloud.age(run_id, timedelta(days=3))
     cloud.watch()
-    released = cloud.run(runs[0].id)
-    cloud.runs.note_release(released, released.updated_at - timedelta(hours=48))
-    cloud.watch()
+    for run_id in (runs[0].id, given_up):
+        released = cloud.run(run_id)
+        cloud.runs.note_surplus(released, released.surplus, released.updated_at - timedelta(hours=48))
+    cloud.store.delete(cloud.store.versions("datasets/"))  # three days old, too
+    for _ in range(4):
+        cloud.watch()
     assert list(cloud.bedrock.deployments) == [runs[1].id, runs[2].id]
+    assert cloud.bedrock.jobs[given_up]["status"] == "Stopping"
+    assert cloud.runs.load(runs[0].id) is None
 
 
 def answers(cloud: Cloud, recorder: Recorder) -> None:

@@ -233,14 +233,50 @@ class Bedrock:
         Busy
             Throttled, or the deployment is being created or deleted just then.
         """
-        try:
+        with _deletion():
             self._control.delete_custom_model_deployment(customModelDeploymentIdentifier=arn)
+
+    def delete_model(self, arn: str) -> None:
+        """Delete a custom model, unless it is gone.
+
+        Raises
+        ------
+        Busy
+            Throttled, or a deployment of the model is still there.
+        """
+        with _deletion():
+            self._control.delete_custom_model(modelIdentifier=arn)
+
+    def stop_customization(self, arn: str) -> None:
+        """Stop a customization job; one that has ended meanwhile is left as it is.
+
+        Raises
+        ------
+        Busy
+            Throttled.
+        """
+        try:
+            self._control.stop_model_customization_job(jobIdentifier=arn)
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in BUSY or code == "ConflictException":
-                raise Busy(f"Bedrock: {code}: {_message(error)}") from error
-            if code not in _ABSENT_ARN:
+            if code in BUSY:
+                raise Busy(f"Bedrock throttles stopping the job: {_message(error)}") from error
+            if code not in _ENDED:
                 raise
+
+    def delete_evaluation(self, arn: str) -> None:
+        """Delete a judge's evaluation job, unless it is gone; what it wrote stays.
+
+        Raises
+        ------
+        Busy
+            Throttled, or the job is still at work.
+        """
+        with _deletion():
+            errors = self._control.batch_delete_evaluation_job(jobIdentifiers=[arn])["errors"]
+            for error in errors:
+                if error["code"] not in _ABSENT_ARN:
+                    raise Busy(f"Bedrock: {error['code']}: {error.get('message', '')}")
 
     def start_evaluation(
         self, name: str, configuration: dict[str, Any], *, role_arn: str, output: str
@@ -339,6 +375,19 @@ class Bedrock:
                 return None
             if code in BUSY:
                 raise Busy(f"Bedrock throttles looking up the {what}: {_message(error)}") from error
+            raise
+
+
+@contextmanager
+def _deletion() -> Iterator[None]:
+    """Take what is gone already for deleted, and tell what cannot be deleted for the moment."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in BUSY or code == "ConflictException":
+            raise Busy(f"Bedrock: {code}: {_message(error)}") from error
+        if code not in _ABSENT_ARN:
             raise
 
 

@@ -63,7 +63,10 @@ def publish(pipeline: Pipeline) -> None:
             runs[task] = pipeline.runs.of_task(task, _RUNS)
             if pointer := pipeline.runs.live(task):
                 live[task] = pointer
-        pipeline.store.put_console(render(tasks, live, runs))
+        is_empty = not tasks and not any(
+            runs.values()
+        )  # a page would keep an emptied bucket from being deleted
+        pipeline.store.put_console("" if is_empty else render(tasks, live, runs))
     except Exception:
         logger.exception("console not written")
 

@@ -36,6 +36,7 @@ class Event(StrEnum):
     RUN_STALLED = "RunStalled"
     RUN_NUDGED = "RunNudged"
     RETIREMENT_DUE = "RetirementDue"
+    REMOVAL_DUE = "RemovalDue"
 
 
 RESULTS_FIRST = frozenset({Event.MODEL_PROMOTED, Event.MODEL_HELD})

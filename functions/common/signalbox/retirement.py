@@ -1,4 +1,4 @@
-"""Retirement: the deployment of a run that is neither live nor kept for a way back is deleted after a grace time."""
+"""Retirement: what nobody needs of an ended run is deleted after a grace time, its deployment first, itself last."""
 
 from datetime import datetime, timedelta
 
@@ -7,68 +7,109 @@ from signalbox.events import Event
 from signalbox.live import Live
 from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
-from signalbox.run import Run, Superseded, now, task_of
+from signalbox.removal import remove_at_bedrock, remove_run
+from signalbox.retention import surplus
+from signalbox.run import NO_TASK, Part, Run, Superseded, now, task_of
+from signalbox.task import Retention, Task
 
 
 def look_through(pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
-    """Note of every ended run that holds a deployment since when nobody needs it, and nudge `deploy` when it is due.
+    """Note of every ended run how much of it nobody needs and since when, and nudge who deletes it when that is due.
 
     Parameters
     ----------
     grace : timedelta
-        How long a deployment is kept that is neither live nor previous.
+        How long what nobody needs is kept all the same.
     """
-    live: dict[str, Live | None] = {}
-    for run in pipeline.runs.deployed():
+    uploaded = pipeline.store.uploaded_tasks()
+    for task in sorted({*pipeline.store.tasks(), *(run.task for run in pipeline.runs.deployed()), NO_TASK}):
         try:
-            if run.task not in live:
-                live[run.task] = pipeline.runs.live(run.task)
-            _look_at(run, live[run.task], pipeline, at, grace)
-        except Exception:  # one run that cannot be looked at must not keep the others waiting
-            logger.exception("deployment not looked at", extra={"run_id": run.id})
+            _look_at_task(task, task in uploaded, pipeline, at, grace)
+        except Exception:  # one task that cannot be looked at must not keep the others waiting
+            logger.exception("retention not looked at", extra={"task": task})
 
 
 def retire(run_id: str, pipeline: Pipeline, grace: timedelta) -> None:
-    """Delete the deployment of a run for which it is time, by what stands in the table at this moment.
+    """Delete at Bedrock what nobody needs of a run, by what stands in the table at this moment.
 
-    First the run gives up its deployment, which no run can do that a pointer names, and after which it cannot go live;
-    then the deployment is deleted; then that is noted. Whatever is cut off is taken up by the next nudge.
+    First the run is given up, which no run can be that a pointer names, and after which it cannot go live; then its
+    deployment is deleted, then its custom model; then that is noted. Whatever is cut off is taken up by the next nudge.
     """
-    logger.set_correlation_id(run_id)
-    annotate(run_id, task_of(run_id))
-    run = pipeline.runs.load(run_id)
-    if run is None or run.deployment_arn is None or not run.state.ended:
-        logger.info("nothing to retire")
-        return
-    live = pipeline.runs.live(run.task)
-    if not _is_due(run, live, now(), grace):
-        logger.info("not to be retired")
+    run = _due(run_id, pipeline, grace)
+    if run is None:
         return
     try:
         if run.retired_at is None:
-            pipeline.transactions.give_up_deployment(run, live)
-        pipeline.bedrock.delete_deployment(run.deployment_arn)
+            pipeline.transactions.give_up(run, pipeline.runs.live(run.task))
+            run = pipeline.runs.load(run_id) or run
+        remove_at_bedrock(run, min(run.surplus, Part.MODEL), pipeline)
     except (Superseded, Busy) as reason:
         logger.info("not retired for the moment", extra={"reason": str(reason)})
+
+
+def remove(run_id: str, pipeline: Pipeline, grace: timedelta) -> None:
+    """Delete the objects of a run and then its item, once nothing of it is left at Bedrock.
+
+    Raises
+    ------
+    RuntimeError
+        If S3 kept some of the objects; the item stays, and the next nudge tries again.
+    """
+    run = _due(run_id, pipeline, grace)
+    if run is None or run.surplus < Part.RUN or run.gone < Part.MODEL or run.retired_at is None:
+        logger.info("not to be removed")
         return
-    pipeline.runs.note_retired(run, f"deployment {run.deployment_arn} retired")
+    try:
+        remove_run(run, pipeline)
+    except Superseded as reason:
+        logger.info("not removed for the moment", extra={"reason": str(reason)})
 
 
-def _look_at(run: Run, live: Live | None, pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
-    if _is_needed(run, live):
-        if run.released_at is not None:
-            pipeline.runs.note_release(run, None)
-    elif run.released_at is None:
-        pipeline.runs.note_release(run, at)
+def _look_at_task(task: str, uploaded: bool, pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
+    """Look at all runs of a task; one that is not uploaded any more keeps as much as one that says nothing of it.
+
+    Raises
+    ------
+    TaskError
+        If the task's spec cannot be used: how much it would keep is not known then.
+    """
+    runs = pipeline.runs.of_task(task)
+    if not runs:
+        return
+    spec = pipeline.store.task_spec(task) if uploaded else None
+    retention = Task.from_yaml(spec).retention if spec is not None else Retention()
+    live = pipeline.runs.live(task)
+    needless = surplus(runs, live, retention, at)
+    for run in runs:
+        try:
+            _look_at(run, needless[run.id], live, pipeline, at, grace)
+        except Exception:  # nor one run the others of its task
+            logger.exception("run not looked at", extra={"run_id": run.id})
+
+
+def _look_at(
+    run: Run, needless: Part, live: Live | None, pipeline: Pipeline, at: datetime, grace: timedelta
+) -> None:
+    since = (run.released_at or at) if needless > Part.NOTHING else None
+    if (needless, since) != (run.surplus, run.released_at):
+        pipeline.runs.note_surplus(run, needless, since)
     elif _is_due(run, live, at, grace):
-        pipeline.bus.publish(Event.RETIREMENT_DUE, run)
+        event = Event.RETIREMENT_DUE if run.gone < Part.MODEL else Event.REMOVAL_DUE
+        pipeline.bus.publish(event, run)
 
 
-def _is_needed(run: Run, live: Live | None) -> bool:
-    return live is not None and run.id in live.run_ids
+def _due(run_id: str, pipeline: Pipeline, grace: timedelta) -> Run | None:
+    """Return a run of which something is to be deleted at this moment, or None."""
+    logger.set_correlation_id(run_id)
+    annotate(run_id, task_of(run_id))
+    run = pipeline.runs.load(run_id)
+    if run is None or not run.state.ended or not _is_due(run, pipeline.runs.live(run.task), now(), grace):
+        logger.info("nothing is due")
+        return None
+    return run
 
 
 def _is_due(run: Run, live: Live | None, at: datetime, grace: timedelta) -> bool:
-    if _is_needed(run, live) or run.released_at is None:
+    if (live is not None and run.id in live.run_ids) or run.released_at is None or run.surplus <= run.gone:
         return False
     return run.retired_at is not None or at - run.released_at >= grace

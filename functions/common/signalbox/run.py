@@ -4,16 +4,16 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict
 
-from signalbox.items import condition_failed, item_of, outdated, plain, update_of
+from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
-from signalbox.task import NAME_LENGTH, NAME_PATTERN, Patience
+from signalbox.task import NAME_LENGTH, NAME_PATTERN
 
 NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
@@ -62,6 +62,15 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 """From each state that is not an end, the states that may follow."""
 PROMOTABLE = frozenset({State.HELD, State.PROMOTED})
 """The ends from which a person, and nobody else, may promote: held, or promoted and no longer live."""
+
+
+class Part(IntEnum):
+    """What a run has made, in the order in which it is deleted; each stands for those before it as well."""
+
+    NOTHING = 0
+    DEPLOYMENT = 1
+    MODEL = 2  # and the judge's jobs: all that is at Bedrock
+    RUN = 3  # its objects and its item
 
 
 class DatasetObject(BaseModel):
@@ -125,14 +134,14 @@ class Run(BaseModel):
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
     waiting : str
         What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
-    trouble : str
-        What the last attempt in this state broke off with; "" if none has. It is tried again.
-    patience : Patience
-        The task's, from the moment its dataset was accepted.
+    surplus : Part
+        How much of an ended run nobody needs, as `watch` noted.
     released_at : datetime | None
-        Since when an ended run's deployment has been neither live nor kept for a way back, as `watch` noted.
+        Since when that has been so of any part of it.
     retired_at : datetime | None
-        When its deployment was given up; from then on the run cannot go live.
+        When it was given up; from then on the run cannot go live.
+    gone : Part
+        How much of it has been deleted.
     summary : dict
         What the last step found, small enough for an event and a mail.
     """
@@ -155,8 +164,10 @@ class Run(BaseModel):
     model_arn: str | None = None
     deployment_arn: str | None = None
     judge_job_arn: str | None = None
+    surplus: Part = Part.NOTHING
     released_at: datetime | None = None
     retired_at: datetime | None = None
+    gone: Part = Part.NOTHING
     summary: dict[str, Any] = {}
 
 
@@ -308,15 +319,41 @@ class RunTable:
         self._change(run, {"stalled": True, "outbox": "RunStalled", "reason": note})
         return stalled
 
-    def note_release(self, run: Run, at: datetime | None) -> None:
-        """Note since when an ended run is neither live nor previous, None if it is one of them."""
-        self._change(run, {"released_at": at}, {"updated_at": run.updated_at, "retired_at": None})
+    def note_surplus(self, run: Run, surplus: Part, released_at: datetime | None) -> None:
+        """Note how much of an ended run nobody needs, and since when that has been so of any of it."""
+        changes = {"surplus": int(surplus), "released_at": released_at}
+        self._change(run, changes, {"updated_at": run.updated_at, "retired_at": run.retired_at})
 
-    def note_retired(self, run: Run, note: str) -> None:
-        """Note that the deployment of a run is gone."""
-        moment = Moment(state=run.state, at=now(), note=note)
-        changes = {"history": item_of(run.model_copy(update={"history": [*run.history, moment]}))["history"]}
-        self._change(run, changes | {_ACTIVE: None}, {_ACTIVE: _DEPLOYED})
+    def note_gone(self, run: Run, gone: Part, note: str) -> Run:
+        """Note how much of a run that was given up has been deleted, and return it so; "" is no note."""
+        moments = [Moment(state=run.state, at=now(), note=note)] if note else []
+        noted = run.model_copy(update={"gone": gone, "history": [*run.history, *moments]})
+        changes = {"gone": int(gone), "history": item_of(noted)["history"], _ACTIVE: None}
+        self._change(run, changes, {"retired_at": run.retired_at})
+        return noted
+
+    def delete(self, run: Run) -> None:
+        """Delete the item of a run that was given up; one that is gone is left so.
+
+        Raises
+        ------
+        Superseded
+            If the run is not as it was loaded.
+        """
+        expected = {"state": run.state, "retired_at": run.retired_at}
+        condition, values = condition_of(expected)
+        try:
+            self._table.delete_item(
+                Key={"id": run.id},
+                ConditionExpression=condition,
+                ExpressionAttributeNames={f"#{name}": name for name in expected},
+                ExpressionAttributeValues=values,
+            )
+        except ClientError as error:
+            if not condition_failed(error):
+                raise
+            if self.load(run.id) is not None:
+                raise Superseded(f"{run.id} is not as it was loaded") from error
 
     def _change(self, run: Run, changes: dict[str, Any], expected: dict[str, Any] | None = None) -> None:
         """Change attributes of a run that is still in the state it was loaded in; otherwise leave it."""
@@ -340,12 +377,13 @@ class RunTable:
         items = self._query(ACTIVE_INDEX, _ACTIVE, LIVE_ITEMS)
         return [item["id"].removeprefix(LIVE_PREFIX) for item in items]
 
-    def of_task(self, task: str, limit: int) -> list[Run]:
+    def of_task(self, task: str, limit: int | None = None) -> list[Run]:
         """Return the runs of a task, the newest first, `limit` of them at most.
 
         The index lags behind the table, as a rule by less than a second.
         """
-        newest = self._query(TASK_INDEX, "task", task, ScanIndexForward=False, Limit=limit)
+        page = {"Limit": limit} if limit else {}
+        newest = self._query(TASK_INDEX, "task", task, ScanIndexForward=False, **page)
         return list(map(_run, islice(newest, limit)))
 
     def _query(self, index: str, key: str, value: str, **arguments: Any) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """The data bucket: a task's spec, a dropped dataset, and the prefix under which a run keeps all it used and made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import IO, Any
 
 from botocore.exceptions import ClientError
@@ -26,6 +28,8 @@ CONSOLE = "runs/index.html"
 """The one object under runs/ that is of all runs."""
 
 _CHUNK_BYTES = 1 << 20
+_MOST_DELETED = 1000
+"""How many object versions one request deletes at most (S3 API reference, DeleteObjects)."""
 _CONTENT_TYPES = {
     "json": "application/json",
     "jsonl": "application/jsonl",
@@ -37,6 +41,15 @@ _CONTENT_TYPES = {
 def predictions_of(candidate: str) -> str:
     """Name the object that holds a candidate's answers to the golden set."""
     return f"predictions/{candidate}.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an object, or a delete marker, which has no bytes of its own."""
+
+    key: str
+    version_id: str
+    size: int = 0
 
 
 class RunStore:
@@ -99,19 +112,22 @@ class RunStore:
 
     def tasks(self) -> list[str]:
         """Return the names of all tasks that were uploaded or had a dataset dropped for them, in order."""
-        return sorted({*self._folders("tasks/"), *self._folders("datasets/")})
+        return sorted({*self.uploaded_tasks(), *self._folders("datasets/")})
+
+    def uploaded_tasks(self) -> set[str]:
+        """Return the names of all tasks that were uploaded and not deleted."""
+        return set(self._folders("tasks/"))
 
     def put_console(self, page: str) -> None:
-        """Write the console, unless it is what this store has written last."""
-        if page == self._console:
-            return
-        self._s3.put_object(
-            Bucket=self._bucket,
-            Key=CONSOLE,
-            Body=page.encode(),
-            ContentType=_CONTENT_TYPES["html"],
-            CacheControl="no-cache",
-        )
+        """Write the console, unless it is what this store has written last; of an empty page there is no object."""
+        if page and page != self._console:
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=CONSOLE,
+                Body=page.encode(),
+                ContentType=_CONTENT_TYPES["html"],
+                CacheControl="no-cache",
+            )
         self._console = page
 
     def dataset(self, dataset: DatasetObject) -> Iterator[bytes] | None:
@@ -159,6 +175,43 @@ class RunStore:
                         etag=version["ETag"].strip('"'),
                         size=version["Size"],
                     )
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete every version of all that lies under a run's prefix.
+
+        Raises
+        ------
+        RuntimeError
+            S3 kept some of it, with the first reason.
+        """
+        self.delete(self.versions(_key(run_id, "")))
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        """Return every version and every delete marker of the objects below a prefix."""
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
+        for page in pages:
+            for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                yield Version(entry["Key"], entry["VersionId"], entry.get("Size", 0))
+
+    def delete(self, versions: Iterable[Version]) -> None:
+        """Delete versions, as many requests as it takes; one that is gone is left so.
+
+        Raises
+        ------
+        RuntimeError
+            S3 kept some of them, with the first reason; all others are deleted.
+        """
+        kept: list[dict[str, str]] = []
+        waiting = iter(versions)
+        while batch := list(islice(waiting, _MOST_DELETED)):
+            objects = [{"Key": version.key, "VersionId": version.version_id} for version in batch]
+            answer = self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+            kept += answer.get("Errors", ())
+        if kept:
+            first = kept[0]
+            raise RuntimeError(
+                f"S3 kept {len(kept)} object versions, {first.get('Key')}: {first.get('Code')}: {first.get('Message')}"
+            )
 
     def _folders(self, prefix: str) -> Iterator[str]:
         """Return the names below a prefix under which something lies, if they can be a task's."""

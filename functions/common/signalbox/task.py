@@ -186,6 +186,17 @@ class Dataset(_Section):
     budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
+class Retention(_Section):
+    """How many of a task's ended runs, the newest, keep what they made, besides the live one and the one before it.
+
+    Their deployments, so that a person can still promote them; their custom models; their objects and items.
+    """
+
+    deployments: int = Field(default=2, ge=0, le=100)
+    models: int = Field(default=3, ge=0, le=100)
+    runs: int = Field(default=20, ge=0, le=1000)
+
+
 class Task(_Section):
     """A task spec as uploaded to tasks/<task>/task.yaml; see docs/task-spec.md for each key."""
 
@@ -200,7 +211,7 @@ class Task(_Section):
     serve: Serve = Serve()
     gates: Gates = Gates()
     dataset: Dataset = Dataset()
-    patience: Patience = Patience()
+    retention: Retention = Retention()
 
     @field_validator("name")
     @classmethod

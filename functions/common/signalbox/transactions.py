@@ -12,7 +12,7 @@ from signalbox.run import PROMOTABLE, Moment, Run, RunTable, State, now, transit
 
 REQUEST_PREFIX = "REQUEST#"
 _SETTLED: dict[str, Any] = {"outbox": None, "retired_at": None}
-"""An ended run is changed only if it owes nothing, which would be forgotten, and has its deployment still."""
+"""An ended run is changed only if it owes nothing, which would be forgotten, and has not been given up."""
 
 
 class Outcome(BaseModel):
@@ -39,8 +39,8 @@ class Outcome(BaseModel):
 class Transactions:
     """What promotes, rolls back and retires, all of it or nothing.
 
-    Two rules hold by them: a pointer moves only from the pointer that was read, and a deployment is given up only
-    while no pointer names its run. So of several that want to move a pointer one wins, and whoever lost reads again.
+    Two rules hold by them: a pointer moves only from the pointer that was read, and a run is given up only while
+    no pointer names it. So of several that want to move a pointer one wins, and whoever lost reads again.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Transactions:
         self._runs.transact({"Update": update}, _moved_to(live, replaced), *_answered(request, withdrawn.id))
         return moved
 
-    def give_up_deployment(self, run: Run, live: Live | None) -> None:
+    def give_up(self, run: Run, live: Live | None) -> None:
         """Note that a run can never go live again, unless its task's pointer names it.
 
         Parameters

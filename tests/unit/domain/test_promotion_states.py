@@ -19,7 +19,7 @@ from signalbox.retirement import look_through, retire
 from signalbox.rollback import NotPossible, roll_back
 from signalbox.run import Run, RunTable, State, Superseded, now
 from signalbox.store import METRICS, STUDENT, TASK, VALIDATION, RunStore
-from tests.builders import BUCKET, client_error, dataset_object, task
+from tests.builders import BUCKET, client_error, dataset_object, spec, task, task_yaml
 from tests.fakes import FakeEvents, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
 
@@ -46,6 +46,8 @@ class Promotion(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.table, self.s3, self.events = FakeTable(), FakeS3(), FakeEvents()
+        kept = {"deployments": 0, "models": 0}
+        self.s3.objects[f"tasks/{NAME}/task.yaml"] = task_yaml(spec(retention=kept))
         self.scripted = ScriptedBedrock()
         self.table_writes_left: int | None = None
         self._guard()

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from signalbox.events import Asked, OperatorRequest
 from signalbox.live import Live, Named
-from signalbox.run import Run, RunTable, State, Superseded
+from signalbox.run import Part, Run, RunTable, State, Superseded
 from signalbox.transactions import Transactions
 from tests.builders import client_error, dataset_object
 from tests.fakes import FakeTable
@@ -191,7 +191,7 @@ def test_no_deployment_is_given_up_that_a_pointer_names(table: Table, place: str
     newer, second = table.promoted("v2", first)
     run = newer if place == "live" else older
     with pytest.raises(ValueError, match="live or kept"):
-        table.transactions.give_up_deployment(run, second)
+        table.transactions.give_up(run, second)
 
 
 def test_of_a_promotion_and_a_retirement_at_once_one_wins(table: Table) -> None:
@@ -200,11 +200,11 @@ def test_of_a_promotion_and_a_retirement_at_once_one_wins(table: Table) -> None:
     table.transactions.promote(run, live(run.id, how="person"), None, note="live")
     # Then it keeps its deployment
     with pytest.raises(Superseded):
-        table.transactions.give_up_deployment(run, None)
+        table.transactions.give_up(run, None)
     # And the other way round: what has given up its deployment cannot go live
     other = table.held("v2")
     pointer = table.runs.live("clip-search")
-    table.transactions.give_up_deployment(other, pointer)
+    table.transactions.give_up(other, pointer)
     with pytest.raises(Superseded):
         table.transactions.promote(other, live(other.id, how="person"), pointer, note="live")
     assert table.stored(other).retired_at is not None
@@ -230,8 +230,8 @@ def test_an_event_published_late_does_not_clear_the_one_owed_since(table: Table)
 def test_an_ended_run_with_a_deployment_is_found_until_it_is_retired(table: Table) -> None:
     run = table.held()
     assert [one.id for one in table.runs.deployed()] == [run.id]
-    table.transactions.give_up_deployment(run, None)
-    table.runs.note_retired(table.stored(run), "deleted")
+    table.transactions.give_up(run, None)
+    table.runs.note_gone(table.stored(run), Part.DEPLOYMENT, "deleted")
     assert list(table.runs.deployed()) == []
     assert table.stored(run).history[-1].note == "deleted"
 

@@ -242,11 +242,11 @@ def test_an_upload_of_the_last_day_that_nobody_announced_becomes_a_run(
 def test_one_run_that_cannot_be_looked_at_does_not_keep_other_deployments(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given two ended runs with deployments that nobody needs, and a table that fails on the first
-    for version in ("v1", "v2"):
-        run = world.runs.receive(dataset_object(version_id=version))
+    # Given ended runs of two tasks with deployments that nobody needs, and a table that fails on the first
+    for task in ("clip-search", "clip-kind"):
+        run = world.runs.receive(dataset_object(key=f"datasets/{task}/drop.jsonl"))
         item = world.table.items[run.id]
-        item |= {"state": "HELD", "deployment_arn": "arn:d", "active": "deployed"}
+        item |= {"state": "FAILED", "deployment_arn": "arn:d", "active": "deployed"}
     get_item, failed = world.table.get_item, []
 
     def fail_once(**request: Any) -> Any:

@@ -10,7 +10,9 @@ import pytest
 
 from tests.unit.template.stack import PROJECT, Stack, source, translate
 
-FUNCTIONS = ["validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "watch", "route"]
+FUNCTIONS = [
+    "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
+]  # fmt: skip
 PACKAGE = PROJECT / "functions" / "common" / "signalbox"
 
 # Seconds, MB.
@@ -22,6 +24,7 @@ LIMITS = {
     "judge": (300, 512),
     "promote": (900, 1024),
     "notify": (30, 256),
+    "clean": (300, 256),
     "watch": (60, 256),
     "route": (10, 1769),
 }

@@ -32,6 +32,9 @@ ACTIONS = {
         "bedrock:CreateCustomModelDeployment",
         "bedrock:GetCustomModelDeployment",
         "bedrock:DeleteCustomModelDeployment",
+        "bedrock:DeleteCustomModel",
+        "bedrock:BatchDeleteEvaluationJob",
+        "bedrock:StopModelCustomizationJob",
         "bedrock:TagResource",
         "dynamodb:ConditionCheckItem",
     },
@@ -55,8 +58,9 @@ ACTIONS = {
         "cloudwatch:GetMetricData",
     },
     "NotifyRole": CALLED_BY_EVENTS | KEY | {"sns:Publish", "s3:GetObject"},
-    "WatchRole": STEP
-    | {"dynamodb:Query", "dynamodb:PutItem", "s3:ListBucketVersions", "s3:ListBucket", "s3:PutObject"},
+    "CleanRole": CALLED_BY_EVENTS
+    | {"dynamodb:GetItem", "dynamodb:DeleteItem", "s3:ListBucketVersions", "s3:DeleteObjectVersion"},
+    "WatchRole": STEP | RUN_OBJECTS | {"dynamodb:Query", "dynamodb:PutItem", "s3:ListBucketVersions"},
     "RouteRole": OWN_LOG
     | TRACES
     | {"dynamodb:GetItem", "dynamodb:Query", "s3:GetObject", "s3:ListBucket", "bedrock:InvokeModel"},

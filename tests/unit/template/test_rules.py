@@ -187,7 +187,11 @@ NEAR_MISSES = [
             with_alarm_state("INSUFFICIENT_DATA"),
         )
     ],
-    *[("deploy/RetirementDue", miss) for miss in (another_source, another_kind)],
+    *[
+        (name, miss)
+        for name in ("deploy/RetirementDue", "clean/RemovalDue")
+        for miss in (another_source, another_kind)
+    ],
     *[("validate/Nudged", in_state(state)) for state in ("REJECTED", "FAILED", "received", "")],
 ]
 

@@ -1,0 +1,77 @@
+"""Removal: what a run that was given up has made is deleted; each part can be deleted again without harm."""
+
+from signalbox.bedrock import Bedrock, Busy
+from signalbox.pipeline import Pipeline
+from signalbox.run import Part, Run
+
+_AT_WORK = frozenset({"InProgress", "Stopping"})
+
+
+def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
+    """Delete a run's deployment, and its custom model with the judge's jobs if `upto` says so, and note it.
+
+    Returns
+    -------
+    Run
+        As noted.
+
+    Raises
+    ------
+    Busy
+        Bedrock cannot delete one of them for the moment: it is still at work on it, say.
+    """
+    if run.retired_at is None:
+        raise ValueError(f"{run.id} has not been given up")
+    if run.gone < Part.DEPLOYMENT <= upto:
+        found = _delete_deployment(run, pipeline.bedrock)
+        run = pipeline.runs.note_gone(run, Part.DEPLOYMENT, f"deployment {found} retired" if found else "")
+    if run.gone < Part.MODEL <= upto:
+        found = _delete_model(run, pipeline.bedrock)
+        if run.judge_job_arn is not None:
+            pipeline.bedrock.delete_evaluation(run.judge_job_arn)
+        run = pipeline.runs.note_gone(run, Part.MODEL, f"custom model {found} deleted" if found else "")
+    return run
+
+
+def remove_run(run: Run, pipeline: Pipeline) -> None:
+    """Delete every version of a run's objects, and then its item.
+
+    Raises
+    ------
+    RuntimeError
+        S3 kept some of the objects; the item stays, so that they are not forgotten.
+    Superseded
+        The run is not as it was loaded.
+    """
+    if run.retired_at is None or run.gone < Part.MODEL:
+        raise ValueError(f"{run.id} has something at Bedrock still")
+    pipeline.store.delete_run(run.id)
+    pipeline.runs.delete(run)
+
+
+def _delete_deployment(run: Run, bedrock: Bedrock) -> str | None:
+    """Delete the deployment of a run, one that a step that was cut off has not noted as well; return its ARN."""
+    arn = run.deployment_arn or _arn_of_deployment(run.id, bedrock)
+    if arn is not None:
+        bedrock.delete_deployment(arn)
+    return arn
+
+
+def _arn_of_deployment(name: str, bedrock: Bedrock) -> str | None:
+    deployment = bedrock.deployment(name)
+    return deployment.arn if deployment else None
+
+
+def _delete_model(run: Run, bedrock: Bedrock) -> str | None:
+    """Delete the custom model of a run, the one as well that its job made after the run was ended; return its ARN."""
+    arn = run.model_arn
+    if arn is None:
+        job = bedrock.customization_job(run.job_arn or run.id)
+        if job is not None and job.status in _AT_WORK:
+            if job.status == "InProgress":
+                bedrock.stop_customization(job.arn)
+            raise Busy(f"the customization job {job.arn} is being stopped")
+        arn = job.model_arn if job else None
+    if arn is not None:
+        bedrock.delete_model(arn)
+    return arn
