@@ -77,6 +77,7 @@ class ScriptedBedrock:
     deployments: dict[str, dict[str, Any]] = field(default_factory=dict)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleted_models: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -130,6 +131,8 @@ class ScriptedBedrock:
     def get_model_customization_job(self, **request: Any) -> dict[str, Any]:
         self._begin("GetModelCustomizationJob", request)
         job = self._found(self.jobs, request["jobIdentifier"], "GetModelCustomizationJob")
+        if job["arn"] in self.lost:
+            raise client_error("ResourceNotFoundException", "no such job", "GetModelCustomizationJob", 404)
         model = {"outputModelArn": job["model_arn"]} if "model_arn" in job else {}
         return {"jobArn": job["arn"], "status": job["status"], **model, **_failure(job)}
 
@@ -142,6 +145,17 @@ class ScriptedBedrock:
             )
         job["status"] = "Stopping"
         return {}
+
+    def get_custom_model(self, **request: Any) -> dict[str, Any]:
+        self._begin("GetCustomModel", request)
+        job = self._found(self.jobs, request["modelIdentifier"], "GetCustomModel")
+        if job.get("model_arn") not in self.custom_models:
+            raise client_error("ResourceNotFoundException", "no such custom model", "GetCustomModel", 404)
+        return {
+            "modelArn": job["model_arn"],
+            "modelName": request["modelIdentifier"],
+            "modelStatus": "Active",
+        }
 
     def delete_custom_model(self, **request: Any) -> dict[str, Any]:
         self._begin("DeleteCustomModel", request)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
-from signalbox.task import NAME_LENGTH, NAME_PATTERN
+from signalbox.task import NAME_LENGTH, NAME_PATTERN, Patience
 
 NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
@@ -134,6 +134,10 @@ class Run(BaseModel):
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
     waiting : str
         What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
+    trouble : str
+        What the last attempt in this state broke off with; "" if none has. It is tried again.
+    patience : Patience
+        The task's, from the moment its dataset was accepted.
     surplus : Part
         How much of an ended run nobody needs, as `watch` noted.
     released_at : datetime | None

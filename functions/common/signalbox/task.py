@@ -211,6 +211,7 @@ class Task(_Section):
     serve: Serve = Serve()
     gates: Gates = Gates()
     dataset: Dataset = Dataset()
+    patience: Patience = Patience()
     retention: Retention = Retention()
 
     @field_validator("name")
