@@ -5,7 +5,6 @@ response; these peaks vote for the labels. What a word adds to a filter's respon
 artefact was made, so that a convolution is no more than a look-up and two sums of small whole numbers.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,25 +12,32 @@ import numpy as np
 WIDTH = 3
 """How many words a filter looks at."""
 _TAPS = np.arange(WIDTH)[:, None]
+# A response and where it was found make one number, the response times 2**bits and, so that the first of equals is
+# the largest, how far from the end: what a query of ordinary length responds then fits in two bytes (three taps
+# of at most 128 are less than 2**9), which are quick to compare.
+_SHORT_BITS, _LONG_BITS = 6, 16
+_SHORT = np.arange(2**_SHORT_BITS - 1, -1, -1, dtype=np.int16)[:, None]
 
 
 class Response(NamedTuple):
-    """What the filters (f) made of a query.
+    """What the filters (f) made of some queries (m).
 
     Attributes
     ----------
     peaks : np.ndarray
-        (f) float64, whole numbers, not negative: the strongest response of each.
+        (m, f) float64, whole numbers, not negative: the strongest response of each.
     begins : np.ndarray
-        (f): the place of the first of the words that it was found at; one further than in the query, as
-        the beginning of a query counts as a word.
+        (m, f): the row of the frame with the first of the words that it was found at.
     frame : np.ndarray
-        (words + 2, 3 * f) int16: what was looked at.
+        (r, 3 * f) int16: what was looked at.
+    windows : list[slice]
+        Where in the frame the windows of each query begin.
     """
 
     peaks: np.ndarray
     begins: np.ndarray
     frame: np.ndarray
+    windows: list[slice]
 
 
 class Convolution:
@@ -48,43 +54,76 @@ class Convolution:
         (f) int16: is added to each response; what is then negative is no response.
     votes : np.ndarray
         (f, k) int16: what a response of 1 adds to the score of each label, in units of the student's.
+
+    Attributes
+    ----------
+    ends : np.ndarray
+        (2, 3 * f) int8: the taps of the beginning and the end of a query.
     """
 
     def __init__(self, words: np.ndarray, taps: np.ndarray, offset: np.ndarray, votes: np.ndarray) -> None:
         self._words = words
         self._taps = taps.reshape(len(taps), -1)
-        self._begin, self._end = self._taps[-2:].astype(np.int16)
+        self.ends = self._taps[-2:]
         self._offset = offset.astype(np.float64)
         self._votes = votes.astype(np.float64)
+        self._short = np.repeat(_SHORT, len(offset), axis=1)
+        self._directions = np.ascontiguousarray(self._votes.T)
         filters = len(offset)
         # Where the taps of three words that follow each other are, from where those of the first one begin.
         self._cells = _TAPS * (WIDTH + 1) * filters + np.arange(filters)
 
     def taps(self, hashes: np.ndarray) -> np.ndarray:
-        """Return (n, 3 * f) int16 what words of these hashes (n) uint32 add."""
-        places = np.searchsorted(self._words, hashes)
+        """Return (n, 3 * f) int8 what words of these hashes (n) uint32 add."""
+        places = self._words.searchsorted(hashes)
         known = self._words.take(places, mode="clip") == hashes
-        return self._taps.take(places, axis=0).astype(np.int16) * known[:, None]
+        return self._taps.take(places, axis=0) * known[:, None]
 
-    def respond(self, taps: Sequence[np.ndarray]) -> Response:
-        """Return what the filters make of a query whose words add `taps`, (3 * f) each."""
-        frame = np.concatenate([self._begin, *taps, self._end]).reshape(len(taps) + 2, -1)
+    def respond(self, frame: np.ndarray, windows: list[slice]) -> Response:
+        """Return what the filters make of queries.
+
+        Parameters
+        ----------
+        frame : np.ndarray
+            (r, 3 * f) int16: the taps of the words of all queries, of each between those of its two ends.
+        windows : list[slice]
+            Where in the frame the windows of each query begin, at least one.
+        """
         filters = len(self._offset)
         responses = frame[:-2, :filters] + frame[1:-1, filters : 2 * filters]
         responses += frame[2:, 2 * filters :]
-        peaks = responses.max(axis=0) + self._offset
+        bits, rows = _SHORT_BITS, len(responses)
+        if rows <= len(_SHORT):
+            responses <<= bits
+            responses += self._short[:rows]
+        else:
+            bits = _LONG_BITS
+            responses = responses.astype(np.int32)
+            responses <<= bits
+            responses += np.arange(2**bits - 1, 2**bits - 1 - rows, -1, dtype=np.int32)[:, None]
+        strongest = np.empty((len(windows), filters), dtype=responses.dtype)
+        for window, strongest_of_query in zip(windows, strongest, strict=True):
+            np.maximum.reduce(responses[window], axis=0, out=strongest_of_query)
+        last = 2**bits - 1
+        peaks = (strongest >> bits) + self._offset
         np.maximum(peaks, 0, out=peaks)
-        return Response(peaks, responses.argmax(axis=0), frame)
+        return Response(peaks, (last - (strongest & last)).astype(np.intp), frame, windows)
 
     def votes(self, response: Response) -> np.ndarray:
-        """Return (k) float64 the votes for each label, whole numbers."""
+        """Return (m, k) float64 the votes for each label, whole numbers."""
         return response.peaks @ self._votes
 
-    def credit(self, response: Response, direction: np.ndarray) -> np.ndarray:
-        """Return (words) what each did for a direction (k) of whole numbers: the sum of what it added to the
-        responses that were kept, times their votes."""
-        gains = self._votes @ direction
-        gains *= np.sign(response.peaks)
-        words, width = response.frame.shape
-        added = response.frame.ravel().take(response.begins * width + self._cells) * gains
-        return np.bincount((response.begins + _TAPS).ravel(), added.ravel(), words)[1:-1]
+    def credit(self, response: Response, directions: np.ndarray) -> list[np.ndarray]:
+        """Return what each word of each query did for the direction (m, k) of whole numbers of that query.
+
+        It is the sum of what the word added to the responses that were kept, times their votes.
+        """
+        peaks, begins, frame, windows = response
+        gains = directions @ self._directions
+        np.copyto(gains, 0, where=peaks == 0)
+        rows, width = frame.shape
+        first = begins[:, None]
+        added = frame.ravel().take(first * width + self._cells).astype(np.float64)
+        added *= gains[:, None]
+        credit = np.bincount((first + _TAPS).ravel(), added.ravel(), rows)
+        return [credit[window.start + 1 : window.stop + 1] for window in windows]

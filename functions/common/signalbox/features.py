@@ -10,6 +10,7 @@ What lies inside a word does not depend on its neighbours (`spell`), and what li
 three numbers that each word has (`join`): so whoever remembers a word need not spell it again.
 """
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -28,10 +29,13 @@ _USUAL_WORDS = 64
 
 _SPACE = ord(" ")
 _BASE = 0x9E3779B97F4A7C15  # odd, hence invertible modulo 2**64
-_FINALISER = np.uint64(0xD6E8FEB86659FD93)
-_WORD_SALT = np.uint64(0x5851F42D4C957F2D)
-_FIRST_SALT = np.uint64(0x2545F4914F6CDD1D)
-_HALF = np.uint64(32)
+# Arrays without dimensions, which NumPy takes quicker than numbers.
+_FINALISER = np.array(0xD6E8FEB86659FD93, dtype=np.uint64)
+_WORD_SALT = np.array(0x5851F42D4C957F2D, dtype=np.uint64)
+_FIRST_SALT = np.array(0x2545F4914F6CDD1D, dtype=np.uint64)
+_HALF = np.array(32, dtype=np.uint64)
+_ONE = np.array(1, dtype=np.uint32)
+_NOWHERE = np.zeros((2, 0), dtype=np.intp)
 
 
 def _powers(base: int, count: int) -> np.ndarray:
@@ -44,9 +48,8 @@ _MOST_CHARACTERS = MOST_QUERIES * (LONGEST + 1) + 1
 _POWERS = _powers(_BASE, _MOST_CHARACTERS + CHARACTERS[-1])
 _INVERSES = _powers(pow(_BASE, -1, 2**64), len(_POWERS) + 1)
 
-# Where the runs of characters begin, and where they end but for their last two characters.
-_BEGINS = np.repeat(np.arange(_MOST_CHARACTERS), len(CHARACTERS))
-_INNER_ENDS = _BEGINS + np.tile(CHARACTERS, _MOST_CHARACTERS) - 2
+# How many features are inside a word, by its length with the space before it.
+_INSIDE = [1 + sum(min(left, len(CHARACTERS)) for left in range(length + 1)) for length in range(LONGEST + 2)]
 # The words of each pair, ordered by the last: the pairs of the first n words come before all others.
 _PLACES = np.arange(_MOST_CHARACTERS // 2 + 1)
 _EARLIER = np.minimum(_PLACES, REACH)
@@ -62,17 +65,17 @@ class Spelling(NamedTuple):
     ----------
     hashes : np.ndarray
         (f) uint32, one for each occurrence; equal substrings have equal hashes, whatever stands around them.
-        The last n are those of the words themselves.
-    word : np.ndarray
-        (f): the place of the word that each occurrence is in, counted from 0.
+        Those of the first word come first; the last of each is the word itself.
+    ends : np.ndarray
+        (n): where those of each word end.
     joints : np.ndarray
-        (n, 5) uint64: what `join` needs of each word: the hash of a space and it; the factor by which these
+        (5, n) uint64: what `join` needs of each word: the hash of a space and it, salted; the factor by which these
         move the hash of what follows; the hash of it between two spaces; what it adds to the hash of a pair
         as the first word, and as the last.
     """
 
     hashes: np.ndarray
-    word: np.ndarray
+    ends: np.ndarray
     joints: np.ndarray
 
 
@@ -102,7 +105,8 @@ def words_of(query: str) -> list[str]:
 
 def word_hashes(words: Sequence[str]) -> np.ndarray:
     """Return (n) uint32 the hash of each word of one query."""
-    return spell(words).hashes[-len(words) :] if words else np.zeros(0, dtype=np.uint32)
+    spelling = spell(words)
+    return spelling.hashes[spelling.ends - 1]
 
 
 def extract(*queries: str, pairs: bool = False) -> Features:
@@ -114,45 +118,60 @@ def extract(*queries: str, pairs: bool = False) -> Features:
     words = [words_of(query) for query in queries]
     query_of = np.repeat(np.arange(len(queries)), [len(some) for some in words])
     inside = spell([word for some in words for word in some])
+    word = np.repeat(np.arange(len(query_of)), np.diff(inside.ends, prepend=0))
     across = join(inside.joints, query_of, pairs=pairs)
     return Features(
         np.concatenate([inside.hashes, across.hashes]),
-        np.concatenate([query_of[inside.word], across.query]),
-        np.concatenate([inside.word, across.first]),
-        np.concatenate([inside.word, across.last]),
+        np.concatenate([query_of[word], across.query]),
+        np.concatenate([word, across.first]),
+        np.concatenate([word, across.last]),
     )
 
 
 def spell(words: Sequence[str]) -> Spelling:
     """Return the features inside words, which are together no longer than MOST_QUERIES queries can be."""
-    text = " ".join(words)
-    # The further spaces at the end are where runs end that would reach beyond the text.
-    padded = f" {text} " + " " * CHARACTERS[-1]
-    codes = np.frombuffer(padded.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    prefix = np.zeros(len(codes) + 1, dtype=np.uint64)
-    np.cumsum((codes + np.uint32(1)) * _POWERS[: len(codes)], out=prefix[1:])
-    is_space = codes == _SPACE
-    spaces = np.flatnonzero(is_space)[: len(words) + 1]
+    text = f" {' '.join(words)} "
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    prefix = np.empty(len(codes) + 1, dtype=np.uint64)
+    prefix[0] = 0
+    np.add.accumulate((codes + _ONE) * _POWERS[: len(codes)], out=prefix[1:])
 
-    # Number of the word that each character lies in; the space before a word belongs to it.
-    word_of = np.cumsum(is_space) - 1
-    runs = (len(text) + 1) * len(CHARACTERS) if words else 0
-    # A run may begin or end with a space, and so reach from one space to the next, but hold none inside.
-    inside = np.flatnonzero(word_of[_BEGINS[:runs]] == word_of[_INNER_ENDS[:runs]])
-    begins, ends = _BEGINS[inside], _INNER_ENDS[inside] + 2
-    hashes = (prefix[ends] - prefix[begins]) * _INVERSES[begins]
-
-    begins_of_words, ends_of_words = spaces[:-1], spaces[1:]
-    before, moved_back = prefix[begins_of_words], _INVERSES[begins_of_words]
+    # A word begins with the space before it, which is the end of the one before.
+    lengths = [len(word) + 1 for word in words]
+    borders = np.array([0, *itertools.accumulate(lengths)])
+    begins_of_words, ends_of_words = borders[:-1], borders[1:]
+    before, moved_back = prefix.take(begins_of_words), _INVERSES.take(begins_of_words)
     joints = np.empty((5, len(words)), dtype=np.uint64)
     heads, factors, wholes, as_first, as_last = joints
-    heads[:] = (prefix[ends_of_words] - before) * moved_back
-    factors[:] = _POWERS[ends_of_words - begins_of_words]
-    wholes[:] = (prefix[ends_of_words + 1] - before) * moved_back
-    as_last[:] = wholes + _WORD_SALT
-    as_first[:] = as_last * _FIRST_SALT
-    hashes = np.concatenate([hashes, as_last])
-    return Spelling(_mixed(hashes), np.concatenate([word_of[begins], _PLACES[: len(words)]]), joints.T)
+    np.multiply(prefix.take(ends_of_words) - before, moved_back, out=heads)
+    heads += _WORD_SALT
+    _POWERS.take(lengths, out=factors, mode="clip")
+    np.multiply(prefix.take(ends_of_words + 1) - before, moved_back, out=wholes)
+    np.add(wholes, _WORD_SALT, out=as_last)
+    np.multiply(as_last, _FIRST_SALT, out=as_first)
+
+    sizes = np.array(list(map(_INSIDE.__getitem__, lengths)), dtype=np.intp)
+    places = np.concatenate([_NOWHERE, *map(_runs, lengths)], axis=1)
+    places += begins_of_words.repeat(sizes)
+    begins, ends = places
+    hashes = prefix.take(ends)
+    hashes -= prefix.take(begins)
+    hashes *= _INVERSES.take(begins)
+    ends_of_hashes = sizes.cumsum()
+    hashes.put(ends_of_hashes - 1, as_last)
+    return Spelling(_mixed(hashes), ends_of_hashes, joints)
+
+
+@lru_cache(maxsize=LONGEST + 1)
+def _runs(length: int) -> np.ndarray:
+    """Return (2, r + 1) where the runs of characters in a word begin and end, and a place for the word itself.
+
+    The length is that of the word and the space before it. A run may begin or end with a space, and so reach from
+    one space to the next.
+    """
+    begins, sizes = np.indices((length, len(CHARACTERS))).reshape(2, -1)
+    places = np.array([begins, begins + CHARACTERS[0] + sizes])
+    return np.append(places[:, places[1] <= length + 1], [[0], [0]], axis=1)
 
 
 def join(joints: np.ndarray, query_of: np.ndarray | None, *, pairs: bool) -> Features:
@@ -161,18 +180,20 @@ def join(joints: np.ndarray, query_of: np.ndarray | None, *, pairs: bool) -> Fea
     Parameters
     ----------
     joints : np.ndarray
-        (n, 5) uint64: see `Spelling`, of the words of all queries in their order.
+        (5, n) uint64: see `Spelling`, of the words of all queries in their order.
     query_of : np.ndarray | None
         (n): the query that each word is in, counted from 0; None if all are in one.
     """
-    words = len(joints)
-    heads, factors, wholes, as_first, as_last = joints.T
-    hashes = heads[:-1] + factors[:-1] * wholes[1:] + _WORD_SALT
+    words = joints.shape[1]
+    heads, factors, wholes, as_first, as_last = joints
     first, last, query = (_across if words <= _USUAL_WORDS else _across.__wrapped__)(words, pairs)
+    neighbours = max(words - 1, 0)
+    hashes = np.empty(len(first), dtype=np.uint64)
+    near, far = hashes[:neighbours], hashes[neighbours:]
+    np.multiply(factors[:-1], wholes[1:], out=near)
+    near += heads[:-1]
     if pairs:
-        neighbours = len(hashes)
-        far = as_first[first[neighbours:]] + as_last[last[neighbours:]]
-        hashes = np.concatenate([hashes, far])
+        np.add(as_first.take(first[neighbours:]), as_last.take(last[neighbours:]), out=far)
     hashes = _mixed(hashes)
     if query_of is None:
         return Features(hashes, query, first, last)

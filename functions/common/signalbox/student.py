@@ -23,7 +23,7 @@ from signalbox.answer import Answer
 from signalbox.artefact import COST_UNITS, Model
 from signalbox.artefact import StudentError as StudentError  # what reading one raises
 from signalbox.features import MOST_QUERIES, words_of
-from signalbox.lookup import Heard, Lookup
+from signalbox.lookup import MOST_REMEMBERED, Heard, Lookup
 from signalbox.query import normalise
 
 PAIRED = {"weights": False, "labels": True}
@@ -114,23 +114,29 @@ class Student:
     def _pass(self, queries: Sequence[str]) -> list[Opinion]:
         """Answer up to MOST_QUERIES queries."""
         model = self.model
-        words = [words_of(normalise(query)) for query in queries]
         opinions = [Opinion(self.prior, 0.0)] * len(queries)
-        if not any(words):
+        asked = [
+            (place, words) for place, query in enumerate(queries) if (words := words_of(normalise(query)))
+        ]
+        if not asked:
             return opinions
-        heard = self._lookup.hear(words)
+        if sum(len(words) for _, words in asked) > MOST_REMEMBERED:
+            half = len(queries) // 2
+            return self._pass(queries[:half]) + self._pass(queries[half:])
+        heard = self._lookup.hear([words for _, words in asked])
         columns = len(model.scale)
-        lengths = np.sqrt(np.maximum(heard.totals[:, columns], 1))
-        scores = heard.totals[:, :columns] * (model.scale / lengths[:, None]) + model.bias
-        for row, response in zip(scores, heard.responses, strict=True):
-            if response:
-                row += self._lookup.convolution.votes(response) * model.vote_scale
+        lengths = np.sqrt(np.maximum(heard.totals[:, columns, None], 1))
+        scores = heard.totals[:, :columns] * (model.scale / lengths) + model.bias
+        if heard.response:
+            scores += self._lookup.convolution.votes(heard.response) * model.vote_scale
         decisions, directions = self._weights(scores) if self.kind == "weights" else self._labels(scores)
         merits = self._merits(heard, directions, lengths)
-        for place, (decision, total, merit) in enumerate(zip(decisions, heard.totals, merits, strict=True)):
-            salience, mass, unknown = total[columns:].tolist()
+        known = heard.totals[:, columns:].tolist()
+        for (place, words), decision, (salience, mass, unknown), merit in zip(
+            asked, decisions, known, merits, strict=True
+        ):
             if salience:
-                answer = Answer(*decision, _sentence(decision, _reasons(words[place], merit)))
+                answer = Answer(*decision, _sentence(decision, _reasons(words, merit)))
                 share = mass / (mass + unknown * self._unknown_mass)
                 familiarity = bisect.bisect_right(self._shares, share) / len(self._shares)
                 opinions[place] = Opinion(answer, familiarity)
@@ -141,25 +147,22 @@ class Student:
         rounded = np.rint(directions * self._support_units)
         columns = rounded.shape[1]
         # A feature across words counts half for each of two, hence one inside a word twice.
-        merits = np.concatenate(
-            [heard.tallies[span, :columns] @ row for row, span in zip(rounded, heard.word_spans, strict=True)]
-        )
-        rounded = rounded.astype(np.float32)
-        moved = np.concatenate(
-            [heard.evidence[span] @ row for row, span in zip(rounded, heard.feature_spans, strict=True)]
-        )
+        merits = np.empty(len(heard.tallies))
+        moved = np.empty(len(heard.evidence), dtype=np.float32)
+        singles = rounded.astype(np.float32)
+        for row, single, words, features in zip(
+            rounded, singles, heard.word_spans, heard.feature_spans, strict=True
+        ):
+            np.matmul(heard.tallies[words, :columns], row, out=merits[words])
+            np.matmul(heard.evidence[features], single, out=moved[features])
         merits *= 2
         merits += np.bincount(heard.first, moved, len(merits))
         merits += np.bincount(heard.last, moved, len(merits))
-        convolution = self._lookup.convolution
-        if convolution:
-            worths = (lengths * self._vote_worth).tolist()
-            rounded = np.rint(directions * self._vote_units)
-            for response, row, worth, span in zip(
-                heard.responses, rounded, worths, heard.word_spans, strict=True
-            ):
-                if response:
-                    merits[span] += convolution.credit(response, row) * worth
+        if heard.response:
+            credit = self._lookup.convolution.credit(heard.response, np.rint(directions * self._vote_units))
+            worths = (lengths * self._vote_worth).ravel().tolist()
+            for words, did, worth in zip(heard.word_spans, credit, worths, strict=True):
+                merits[words] += did * worth
         listed = merits.tolist()
         return [listed[span] for span in heard.word_spans]
 
@@ -167,31 +170,34 @@ class Student:
         """Return decisions (m), and which scores (m, s + k) speak for the weight of their dominant signal."""
         model, signals = self.model, len(self.names)
         regression, likelihood = scores[:, :signals], scores[:, signals:]
-        directions = np.zeros_like(scores)
+        directions = np.zeros(scores.shape)
         if not len(model.patterns):
             weights = np.array([_on_simplex(row) for row in regression])
             directions[_PLACES[: len(scores)], weights.argmax(axis=1)] = 1
             return [_Decision(self._named(row)) for row in weights], directions
-        odds = _odds(likelihood)
+        odds = _odds(likelihood, np.maximum.reduce(likelihood, axis=1))
         costs, gaps, patterns = self._decision
-        expected = odds @ costs / (odds.sum(axis=1, keepdims=True) * COST_UNITS)
-        distances = np.abs(patterns - regression.T[:, :, None]).sum(axis=0)
-        best = (expected + distances * float(model.pull[0])).argmin(axis=1)
-        odds *= gaps[best]
-        directions[:, signals:] = _contrasts(odds, odds.sum(axis=1), best)
-        return [_Decision(self._named(row)) for row in model.patterns[best]], directions
+        expected = odds @ costs
+        expected /= np.add.reduce(odds, axis=1, keepdims=True) * COST_UNITS
+        distances = patterns - regression.T[:, :, None]
+        expected += np.add.reduce(np.abs(distances, out=distances), axis=0) * float(model.pull[0])
+        best = expected.argmin(axis=1)
+        odds *= gaps.take(best, axis=0)
+        directions[:, signals:] = _contrasts(odds, np.add.reduce(odds, axis=1), _flat(best, odds))
+        return [_Decision(dict(self._weights_known[place])) for place in best.tolist()], directions
 
     def _labels(self, scores: np.ndarray) -> tuple[list[_Decision], np.ndarray]:
         """Return decisions (m), and which scores (m, k) speak for their label."""
         best = scores.argmax(axis=1)
-        odds = _odds(scores)
-        total = odds.sum(axis=1)
-        odds.reshape(-1)[_flat(best, odds)] = 0
+        at = _flat(best, scores)
+        odds = _odds(scores, scores.take(at))
+        total = np.add.reduce(odds, axis=1)
+        odds.put(at, 0)
         decisions = [
-            _Decision(label=self.names[label], confidence=share)
+            _Decision(None, self.names[label], share)
             for label, share in zip(best.tolist(), (_BEST_ODDS / total).tolist(), strict=True)
         ]
-        return decisions, _contrasts(odds, total - _BEST_ODDS, best)
+        return decisions, _contrasts(odds, total - _BEST_ODDS, at)
 
     @cached_property
     def _decision(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -205,6 +211,10 @@ class Student:
         dominant = patterns[self.model.patterns.argmax(axis=1)]
         gaps = np.rint(np.maximum(dominant.diagonal()[:, None] - dominant, 0) * COST_UNITS)
         return np.ascontiguousarray(self.model.cost.T, dtype=np.float64), gaps, patterns[:, None, :]
+
+    @cached_property
+    def _weights_known(self) -> list[dict[str, float]]:
+        return [self._named(pattern) for pattern in self.model.patterns]
 
     @cached_property
     def _lookup(self) -> Lookup:
@@ -259,20 +269,22 @@ class Student:
         return cls(task=header["task"], run_id=header["run_id"], kind=kind, names=tuple(names), model=model)
 
 
-def _odds(scores: np.ndarray) -> np.ndarray:
-    """Return how likely each score (m, k) is against the best of its row, as whole numbers."""
-    below = (scores.max(axis=1, keepdims=True) - scores) * _STEPS_PER_NAT
+def _odds(scores: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Return how likely each score (m, k) is against the best of its row (m), as whole numbers."""
+    below = best[:, None] - scores
+    below *= _STEPS_PER_NAT
     return _ODDS.take(below.astype(np.intp), mode="clip")
 
 
-def _contrasts(rivals: np.ndarray, total: np.ndarray, best: np.ndarray) -> np.ndarray:
+def _contrasts(rivals: np.ndarray, total: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Return directions (m, k) from each answer's rivals, the likeliest above all, to the answer itself.
 
     Each rival counts as much as its odds and what it would change: whole numbers with a sum of `total`, 0 for
     what is no rival. Odds are never 0, so that there are rivals even where the answer is as good as certain.
+    The answers are `at` (m) places, counted through all rows.
     """
     directions = rivals / -np.maximum(total, 1)[:, None]
-    directions.reshape(-1)[_flat(best, directions)] = np.minimum(total, 1)
+    directions.put(at, np.minimum(total, 1))
     return directions
 
 

@@ -1,6 +1,7 @@
 """The convolution over words: what a plain loop would find, and what it can learn that bags of words cannot."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from signalbox import convolution_training
 from signalbox.answer import Answer
-from signalbox.convolution import Convolution
+from signalbox.convolution import Convolution, Response
 from signalbox.features import word_hashes
 from signalbox.lookup import MOST_REMEMBERED
 from signalbox.student import Student
@@ -23,8 +24,10 @@ ORDER = np.argsort(word_hashes(KNOWN))
 TAPS = RANDOM.integers(-127, 128, (len(KNOWN) + 2, 3, FILTERS)).astype(np.int8)
 OFFSET = RANDOM.integers(-150, 50, FILTERS).astype(np.int16)
 VOTES = RANDOM.integers(-(2**15) + 1, 2**15, (FILTERS, LABELS)).astype(np.int16)
-CONVOLUTION = Convolution(word_hashes(KNOWN)[ORDER], TAPS, OFFSET, VOTES)
-QUERIES = st.lists(st.sampled_from([*KNOWN, "unknown", "strange"]), min_size=1, max_size=9)
+CONVOLUTION_WORDS = word_hashes(KNOWN)[ORDER]
+CONVOLUTION = Convolution(CONVOLUTION_WORDS, TAPS, OFFSET, VOTES)
+QUERY = st.lists(st.sampled_from([*KNOWN, "unknown", "strange"]), min_size=1, max_size=9)
+DIRECTION = st.lists(st.integers(-5, 5), min_size=LABELS, max_size=LABELS)
 
 
 def added_by(word: str) -> np.ndarray:
@@ -47,32 +50,73 @@ def peaks_of(words: list[str]) -> list[int]:
     ]
 
 
-@given(QUERIES)
+def respond(*queries: list[str], convolution: Convolution = CONVOLUTION) -> Response:
+    begin, end = convolution.ends[:1], convolution.ends[1:]
+    frame = [part for words in queries for part in (begin, convolution.taps(word_hashes(words)), end)]
+    starts = [sum(len(words) + 2 for words in queries[:place]) for place in range(len(queries))]
+    windows = [slice(start, start + len(words)) for start, words in zip(starts, queries, strict=True)]
+    return convolution.respond(np.concatenate(frame).astype(np.int16), windows)
+
+
+def credit_of(words: list[str], direction: list[int]) -> list[int]:
+    """Return what each word did for a direction, the slow and obvious way."""
+    added = [TAPS[-2].astype(int), *map(added_by, words), TAPS[-1].astype(int)]
+    done = np.zeros(len(added), dtype=int)
+    for each, peak in enumerate(peaks_of(words)):
+        responses = [sum(added[place + at][at, each] for at in range(3)) for place in range(len(words))]
+        first = responses.index(max(responses))
+        for at in range(3):
+            done[first + at] += (
+                added[first + at][at, each] * (peak > 0) * (VOTES[each].astype(int) @ direction)
+            )
+    return done[1:-1].tolist()
+
+
+@given(QUERY)
 def test_it_responds_as_a_plain_loop_does(words) -> None:
-    response = CONVOLUTION.respond(CONVOLUTION.taps(word_hashes(words)))
-    assert response.peaks.tolist() == peaks_of(words)
-    assert CONVOLUTION.votes(response).tolist() == (np.array(peaks_of(words)) @ VOTES.astype(int)).tolist()
+    response = respond(words)
+    assert response.peaks.tolist() == [peaks_of(words)]
+    assert CONVOLUTION.votes(response).tolist() == [(np.array(peaks_of(words)) @ VOTES.astype(int)).tolist()]
 
 
-@given(QUERIES, st.lists(st.integers(-5, 5), min_size=LABELS, max_size=LABELS))
-def test_credit_is_all_of_the_votes_but_what_no_word_did(words, direction) -> None:
-    """What the words did, with the ends of the query and the offsets, adds up to the votes."""
-    response = CONVOLUTION.respond(CONVOLUTION.taps(word_hashes(words)))
-    gains = VOTES.astype(int) @ np.array(direction) * (response.peaks > 0)
-    ends = sum(
-        gains[each]
-        * (int(begin == 0) * int(TAPS[-2][0, each]) + int(begin == len(words) - 1) * int(TAPS[-1][2, each]))
-        for each, begin in enumerate(response.begins.tolist())
-    )
-    credit = CONVOLUTION.credit(response, np.array(direction, dtype=np.float64))
-    assert len(credit) == len(words)
-    assert credit.sum() + ends + gains @ OFFSET.astype(int) == CONVOLUTION.votes(response) @ direction
+@given(QUERY, DIRECTION)
+def test_credit_is_what_a_plain_loop_finds(words, direction) -> None:
+    (credit,) = CONVOLUTION.credit(respond(words), np.array([direction], dtype=np.float64))
+    assert credit.tolist() == credit_of(words, direction)
+
+
+@given(st.lists(QUERY, min_size=1, max_size=12), DIRECTION)
+def test_several_queries_are_heard_as_each_alone(queries, direction) -> None:
+    """More than 64 words in all are counted in another way than fewer."""
+    together = respond(*queries, *queries)
+    alone = [respond(words) for words in [*queries, *queries]]
+    directions = np.array([direction], dtype=np.float64)
+    assert together.peaks.tolist() == [response.peaks[0].tolist() for response in alone]
+    credit = CONVOLUTION.credit(together, directions.repeat(len(alone), axis=0))
+    assert [each.tolist() for each in credit] == [
+        CONVOLUTION.credit(response, directions)[0].tolist() for response in alone
+    ]
+
+
+@pytest.mark.parametrize("length", [62, 63, 64, 65, 66, 512])
+def test_a_query_may_be_long(length) -> None:
+    words = [KNOWN[place * place % 7 % 4] for place in range(length)]
+    (credit,) = CONVOLUTION.credit(respond(words), np.ones((1, LABELS)))
+    assert respond(words).peaks.tolist() == [peaks_of(words)]
+    assert credit.tolist() == credit_of(words, [1] * LABELS)
+
+
+def test_taps_as_large_as_they_can_be_do_not_run_over() -> None:
+    for extreme in (127, -128):
+        taps = np.full_like(TAPS, extreme)
+        convolution = Convolution(CONVOLUTION_WORDS, taps, np.full_like(OFFSET, 2**14), VOTES)
+        peaks = respond(["alpha"] * 64, convolution=convolution).peaks
+        assert peaks.tolist() == [[3 * extreme + 2**14] * FILTERS]
 
 
 def test_what_is_unknown_gets_no_credit() -> None:
-    words = ["unknown", "alpha", "beta"]
-    response = CONVOLUTION.respond(CONVOLUTION.taps(word_hashes(words)))
-    assert CONVOLUTION.credit(response, np.ones(LABELS))[0] == 0
+    (credit,) = CONVOLUTION.credit(respond(["unknown", "alpha", "beta"]), np.ones((1, LABELS)))
+    assert credit[0] == 0
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +152,7 @@ def test_whole_numbers_say_what_was_learned(orders) -> None:
     taps, offset, votes, unit = fitted.whole_numbers()
     convolution = Convolution(fitted.words, taps, offset, votes)
     tested = [*queries, "nothing known", "so anna"]
-    said = [
-        convolution.votes(convolution.respond(convolution.taps(word_hashes(query.split())))) * unit
-        for query in tested
-    ]
+    said = [convolution.votes(respond(query.split(), convolution=convolution))[0] * unit for query in tested]
     exact = fitted.scores(tested) - fitted.bias
     assert np.abs(np.array(said) - exact).max() < 0.05 * np.abs(exact).max()
 
@@ -160,9 +201,29 @@ def test_memory_is_bounded(taught_labels) -> None:
     student = fresh(taught_labels.student)
     expected = student.opinion("bells ringing over the desert")
     for start in range(0, 3 * MOST_REMEMBERED, 200):
-        student.answers([" ".join(f"w{number}" for number in range(start, start + 200))])
-        assert len(student._lookup._memory) <= MOST_REMEMBERED
+        student.answers([words_from(start)])
+        assert len(student._lookup._memory.rows) <= MOST_REMEMBERED
     assert student.opinion("bells ringing over the desert") == expected
+
+
+def words_from(start: int) -> str:
+    return " ".join(f"w{number}" for number in range(start, start + 200))
+
+
+def test_a_batch_may_have_more_words_than_are_remembered(taught_labels) -> None:
+    queries = [words_from(start) for start in range(0, 2 * MOST_REMEMBERED, 200)]
+    assert fresh(taught_labels.student).opinions(queries) == [
+        fresh(taught_labels.student).opinion(query) for query in queries
+    ]
+
+
+def test_threads_that_learn_and_forget_words_do_not_disturb_each_other(taught_labels) -> None:
+    student = fresh(taught_labels.student)
+    queries = [f"bells ringing {words_from(start)}" for start in range(0, 3 * MOST_REMEMBERED, 200)]
+    expected = [fresh(taught_labels.student).opinion(query) for query in queries]
+    with ThreadPoolExecutor(4) as threads:
+        said = list(threads.map(student.opinion, queries * 4))
+    assert said == expected * 4
 
 
 def test_labels_that_hang_on_order_are_answered_and_explained(orders) -> None:

@@ -66,12 +66,12 @@ def test_words_may_be_spelled_each_on_its_own(queries, pairs) -> None:
     words = [word for query in queries for word in query.split()]
     alone = {word: spell([word]) for word in words}
     together = spell(words)
-    for place, word in enumerate(words):
-        assert together.hashes[together.word == place].tolist() == alone[word].hashes.tolist()
-    assert together.hashes[len(together.hashes) - len(words) :].tolist() == word_hashes(words).tolist()
+    for word, hashes in zip(words, np.split(together.hashes, together.ends[:-1]), strict=False):
+        assert hashes.tolist() == alone[word].hashes.tolist()
+        assert hashes[-1] == word_hashes([word])[0]
     for query in queries:
-        joints = np.array([alone[word].joints[0] for word in query.split()], dtype=np.uint64).reshape(-1, 5)
-        across = join(joints, None, pairs=pairs)
+        joints = [alone[word].joints for word in query.split()]
+        across = join(np.concatenate([spell([]).joints, *joints], axis=1), None, pairs=pairs)
         expected = extract(query, pairs=pairs).hashes.tolist()
         inside = [number for word in query.split() for number in alone[word].hashes.tolist()]
         assert sorted(inside + across.hashes.tolist()) == sorted(expected)
