@@ -1,7 +1,7 @@
 """The task spec: what is to be distilled, into what, and how good it has to be."""
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -17,6 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 ModelId = Annotated[str, Field(min_length=1, max_length=2048)]
 Candidate = Literal["embedded", "bedrock"]
 Tier = Literal["bedrock", "embedded", "baseline", "prior"]
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 class TaskError(ValueError):
@@ -28,11 +29,13 @@ class TaskError(ValueError):
         self.problems = problems
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A part of a spec: a key that it does not know is a fault."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Weights(_Section):
+class Weights(Section):
     """The answer is one weight in [0, 1] for each signal; they sum to 1."""
 
     signals: tuple[str, ...] = Field(alias="weights", min_length=2, max_length=50)
@@ -48,7 +51,7 @@ class Weights(_Section):
         return _distinct(signals)
 
 
-class Labels(_Section):
+class Labels(Section):
     """The answer is one of these labels."""
 
     labels: tuple[str, ...] = Field(min_length=2, max_length=1000)
@@ -62,7 +65,7 @@ class Labels(_Section):
         return _distinct(labels)
 
 
-class Customization(_Section):
+class Customization(Section):
     """How Bedrock makes the student: CreateModelCustomizationJob's choices."""
 
     type: Literal["DISTILLATION"] = "DISTILLATION"
@@ -83,14 +86,14 @@ class Customization(_Section):
         return {name: str(value) for name, value in values.items()}
 
 
-class Compare(_Section):
+class Compare(Section):
     """Models asked beside the students: the student before customization, and what it should match."""
 
     base: ModelId | None = None
     baseline: ModelId | None = None
 
 
-class Judge(_Section):
+class Judge(Section):
     """The model that grades answers in a Bedrock evaluation job.
 
     A job that fails, or has no results after `patience.judge_hours`, leaves the model without a grade; unless one is
@@ -102,7 +105,7 @@ class Judge(_Section):
     required: bool = True
 
 
-class Patience(_Section):
+class Patience(Section):
     """How many hours Bedrock may take: for the customization job, for the deployment, for the judge.
 
     After that a run is called stalled, and after twice as long it fails. The judge alone is not waited for any longer:
@@ -114,7 +117,7 @@ class Patience(_Section):
     judge_hours: float = Field(default=6, gt=0, le=72)
 
 
-class Unsure(_Section):
+class Unsure(Section):
     """When the embedded student's answer is not good enough if a language model can be asked instead.
 
     `familiarity` is the share of ordinary queries that look at least as strange as this one; `confidence` is
@@ -125,7 +128,7 @@ class Unsure(_Section):
     confidence: Share = 0.0
 
 
-class Serve(_Section):
+class Serve(Section):
     """In which order the router asks, how long it may take altogether, and how long it remembers.
 
     `deadlines_ms` gives a tier less than what is left of the budget. With `unsure`, an embedded student that
@@ -148,7 +151,7 @@ class Serve(_Section):
         return _distinct(order)
 
 
-class Gates(_Section):
+class Gates(Section):
     """What the model that would answer first must reach on the golden set before it goes live.
 
     `mae`, `within_010`, `dominant_share` and `rubric` apply to weights, `accuracy` and `macro_f1` to labels; `judge`
@@ -171,7 +174,7 @@ class Gates(_Section):
     not_worse_than_live: Share | None = 0.01
 
 
-class Dataset(_Section):
+class Dataset(Section):
     """What a dataset of this task may look like.
 
     `personal_data` says what becomes of e-mail addresses, phone numbers and the like in it: they are reported
@@ -186,7 +189,7 @@ class Dataset(_Section):
     budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
-class Retention(_Section):
+class Retention(Section):
     """How many of a task's ended runs, the newest, keep what they made, besides the live one and the one before it.
 
     Their deployments, so that a person can still promote them; their custom models; their objects and items.
@@ -197,7 +200,7 @@ class Retention(_Section):
     runs: int = Field(default=20, ge=0, le=1000)
 
 
-class Task(_Section):
+class Task(Section):
     """A task spec as uploaded to tasks/<task>/task.yaml; see docs/task-spec.md for each key."""
 
     name: str = Field(max_length=NAME_LENGTH)
@@ -278,35 +281,51 @@ class Task(_Section):
         TaskError
             With the line, the field and the reason of each fault.
         """
-        import yaml  # not at import: the route reads its task from the live pointer, as JSON
-
-        if len(text) > MAX_SPEC_LENGTH:
-            raise TaskError(source, [f"has {len(text):,} bytes; at most {MAX_SPEC_LENGTH:,} are read"])
-        try:
-            for number, part in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
-                if isinstance(part, yaml.AliasEvent) or number > MAX_SPEC_PARTS:
-                    raise TaskError(source, [f"line {part.start_mark.line + 1}: {_EXCESS}"])
-            node = yaml.compose(text, Loader=yaml.CSafeLoader)
-            content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise TaskError(source, [f"not YAML: {' '.join(str(error).split())}"]) from error
-        except UnicodeDecodeError as error:
-            raise TaskError(source, [f"not UTF-8 at byte {error.start}"]) from error
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # a scalar that is no date though it looks like one, say
-            raise TaskError(source, [f"not YAML: {error}"]) from error
-        if not isinstance(content, dict):
-            raise TaskError(source, ["line 1: a mapping with name, output, prompt and so on is expected"])
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            raise TaskError(source, [_fault(fault, node) for fault in error.errors()]) from error
+        return read_spec(cls, text, source)
 
     def to_json(self) -> str:
         """Write the spec for a run's prefix; `Task.model_validate_json` reads it."""
         return self.model_dump_json(by_alias=True, indent=2)
+
+
+def read_spec(model: type[Spec], text: str | bytes, source: str) -> Spec:
+    """Read a YAML document that a person wrote.
+
+    Parameters
+    ----------
+    source : str
+        Names the document in what is said of its faults.
+
+    Raises
+    ------
+    TaskError
+        With the line, the field and the reason of each fault.
+    """
+    import yaml  # not at import: the route reads its task from the live pointer, as JSON
+
+    if len(text) > MAX_SPEC_LENGTH:
+        raise TaskError(source, [f"has {len(text):,} bytes; at most {MAX_SPEC_LENGTH:,} are read"])
+    try:
+        for number, part in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
+            if isinstance(part, yaml.AliasEvent) or number > MAX_SPEC_PARTS:
+                raise TaskError(source, [f"line {part.start_mark.line + 1}: {_EXCESS}"])
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise TaskError(source, [f"not YAML: {' '.join(str(error).split())}"]) from error
+    except UnicodeDecodeError as error:
+        raise TaskError(source, [f"not UTF-8 at byte {error.start}"]) from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a scalar that is no date though it looks like one, say
+        raise TaskError(source, [f"not YAML: {error}"]) from error
+    if not isinstance(content, dict):
+        raise TaskError(source, ["line 1: a mapping of keys to values is expected"])
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise TaskError(source, [_fault(fault, node) for fault in error.errors()]) from error
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
