@@ -119,7 +119,11 @@ def _run() -> str:
     task, read, written = _example()
     counted = {"input": round(GOLDEN * read), "output": round(GOLDEN * written)}
     candidates = {
-        name: {"model": model, "tokens": {"input": 0, "output": 0} if role == "embedded" else counted}
+        name: {
+            "model": model,
+            "tokens": {"input": 0, "output": 0} if role == "embedded" else counted,
+            "judge": {"handed_over": GOLDEN},
+        }
         for name, (model, role, _) in _candidates().items()
     }
     said = cost.of_run(task, {"train": TRAINED}, {"golden": GOLDEN, "candidates": candidates}, REGION)
@@ -133,7 +137,7 @@ def _run() -> str:
             f"teacher {training.teacher:.2f}, student {training.student:.2f}",
         ),
         ("evaluation", f"{said['evaluation']:.2f}", f"{GOLDEN} golden queries, three models of Bedrock's"),
-        ("judge", f"{said['judge']:.2f}", f"{GOLDEN} answers"),
+        ("judge", f"{said['judge']:.2f}", f"{GOLDEN} answers of each of {len(candidates)} candidates"),
         ("**total**", f"**{said['total']:.2f}**", f"prices of {said['prices_of']} and later"),
         ("at most, training", f"{training.at_most:.2f}", "the budget of `of_training`: `at_most`"),
         ("a month", f"{training.month:.2f}", "keeping the custom model, used or not"),

@@ -122,8 +122,24 @@ def _run(run: Evaluated) -> dict[str, Any]:
         **{name: run.metrics.get(name) for name in names},
         "model": run.candidate.get("model"),
         "metrics": measures.headline(run.candidate),
+        "grades": measures.grades(run.metrics["candidates"]),
         "intervals": {name: interval for name, interval in intervals.items() if interval},
     }
+
+
+def grades(own: Evaluated, rival: Evaluated) -> dict[str, list[str]]:
+    """The judge's grades of the candidates beside those that would answer first, by name: a cell a run."""
+    judge = next(measure for measure in measures.MEASURES if measure.name == "judge")
+    others = [
+        {
+            name: each
+            for name, each in run.metrics["candidates"].items()
+            if name != run.metrics["served_first"]
+        }
+        for run in (own, rival)
+    ]
+    graded = dict.fromkeys(name for of_run in others for name in measures.grades(of_run))
+    return {name: [cell(judge, of_run.get(name, {})) for of_run in others] for name in graded}
 
 
 def cell(measure: measures.Measure, candidate: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from local.compare import Evaluated, cell
+from local.compare import Evaluated, cell, grades
 from local.progress import Update
 from signalbox import measures
 from signalbox.run import Run, State
@@ -81,6 +81,8 @@ def side_by_side(own: Evaluated, rival: Evaluated) -> Table:
     table.add_row("model", *(escape(str(run.candidate.get("model", ""))) for run in runs), end_section=True)
     for measure in measures.shown(run.candidate for run in runs):
         table.add_row(measure.title, *(cell(measure, run.candidate) for run in runs))
+    for name, cells in grades(own, rival).items():
+        table.add_row(f"judge, of {escape(name)}", *cells)
     table.add_section()
     verdicts = [{gate["name"]: gate["passed"] for gate in run.metrics.get("gates", [])} for run in runs]
     words = {True: "[green]passed[/green]", False: "[red]failed[/red]", None: measures.ABSENT}

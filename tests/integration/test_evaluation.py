@@ -1,6 +1,7 @@
 """What is measured of a run: metrics.json keeps its published schema, and a judge who fails does not block a run."""
 
 import copy
+import html
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,10 +10,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from signalbox.run import State
-from tests.builders import labelled, labels_spec, spec, true_label, truth, weights_text
+from signalbox.publication import publish
+from signalbox.run import Run, State
+from signalbox.store import CONSOLE
+from tests.builders import client_error, labelled, labels_spec, spec, true_label, truth, weights_text
 from tests.integration.cloud import Cloud
-from tests.unit.template.stack import PROJECT
+from tests.unit.template.stack import DATA_BUCKET, PROJECT
 
 SCHEMA = json.loads((PROJECT / "docs/metrics.schema.json").read_text())
 JUDGE = {"model": "us.amazon.nova-pro-v1:0", "required": False}
@@ -205,12 +208,11 @@ def test_a_judges_job_that_is_late_is_stopped_and_holds_a_model_that_needs_a_gra
     assert cloud.bedrock.calls["StopEvaluationJob"] == 0
     # When the patience is over
     cloud.age(run_id, timedelta(minutes=11))
-    # Then the job is stopped, once, and the model is held
+    # Then the jobs are stopped, each once, and the model is held
     run = cloud.finish(run_id)
     assert (run.state, run.reason) == (State.HELD, f"judge: not judged: {error}")
-    assert cloud.bedrock.calls["StopEvaluationJob"] == 1
-    (job,) = cloud.bedrock.evaluations.values()
-    assert job["status"] == "Stopping"
+    assert cloud.bedrock.calls["StopEvaluationJob"] == 4
+    assert [job["status"] for job in cloud.bedrock.evaluations.values()] == ["Stopping"] * 4
 
 
 def test_a_job_that_ended_just_before_it_would_be_stopped_is_left_as_it_is(cloud: Cloud) -> None:
@@ -230,4 +232,177 @@ def test_without_one_answer_to_hand_over_no_job_is_started(cloud: Cloud) -> None
     assert run.state is State.HELD
     judge = gate(cloud.read(run.id, "metrics.json"), "judge")
     assert judge["reason"].startswith("not judged: no answer could be handed over; ")
-    assert cloud.bedrock.calls["CreateEvaluationJob"] == 0
+    # And the one candidate that did answer is graded
+    assert list(cloud.bedrock.evaluations) == [f"{run.id}-judge-embedded"]
+    assert grades(cloud, run) == {"embedded": 4.5, "bedrock": None, "base": None, "baseline": None}
+
+
+def grades(cloud: Cloud, run: Run) -> dict[str, float | None]:
+    candidates = cloud.read(run.id, "metrics.json")["candidates"]
+    return {name: measured["judge"]["mean"] for name, measured in candidates.items()}
+
+
+def errors(cloud: Cloud, run: Run) -> dict[str, str]:
+    candidates = cloud.read(run.id, "metrics.json")["candidates"]
+    return {
+        name: measured["judge"]["error"]
+        for name, measured in candidates.items()
+        if "error" in measured["judge"]
+    }
+
+
+def grade_by_answer(line: dict[str, Any]) -> float:
+    return 10 if line["modelResponses"][0]["response"] == line["referenceResponse"] else 4
+
+
+def test_every_candidate_is_graded_with_spread_and_interval(cloud: Cloud) -> None:
+    cloud.upload_task(spec(judge={"model": "us.amazon.nova-pro-v1:0"}))
+    cloud.bedrock.says = answer_of_unequal_models
+    cloud.bedrock.grade = grade_by_answer
+    run = cloud.finish(cloud.drop(labelled()))
+    candidates = cloud.read(run.id, "metrics.json")["candidates"]
+    # The base model errs now and then, the baseline with most
+    assert candidates["bedrock"]["judge"]["mean"] == 5
+    assert 2 < candidates["baseline"]["judge"]["mean"] < candidates["base"]["judge"]["mean"] < 5
+    for name in ("base", "baseline"):
+        low, high = candidates[name]["intervals"]["judge"]
+        assert low < candidates[name]["judge"]["mean"] < high
+        assert candidates[name]["judge"]["spread"] > 0
+    assert run.summary["grades"]["bedrock"] == {"mean": 5, "spread": 0}
+    ((_, text),) = cloud.mails()
+    assert "Judge, mean (standard deviation): " in text
+    cloud.minute()
+    page = cloud.s3.get_object(Bucket=DATA_BUCKET, Key=CONSOLE)["Body"].read().decode()
+    assert "Judge, mean (standard deviation): " in page
+
+
+def test_what_was_live_says_why_it_has_no_grade(cloud: Cloud) -> None:
+    metrics = measured_weights(cloud)
+    assert metrics["candidates"]["live"]["judge"]["mean"] is None
+    assert "the judge has ended by then" in metrics["candidates"]["live"]["judge"]["error"]
+
+
+def rival_fails(cloud: Cloud, run_id: str) -> str:
+    end(cloud, f"{run_id}-judge-base", "Failed", "No capacity.")
+    return "the judge's job failed: No capacity."
+
+
+def rival_is_late(cloud: Cloud, run_id: str) -> str:
+    cloud.age(run_id, timedelta(hours=6, minutes=50))
+    return "the judge's job was Stopping after 6 hours, and was stopped"
+
+
+def rival_is_gone(cloud: Cloud, run_id: str) -> str:
+    del cloud.bedrock.evaluations[f"{run_id}-judge-base"]
+    return "the judge's job failed: the job is gone"
+
+
+def rival_wrote_nothing(cloud: Cloud, run_id: str) -> str:
+    end(cloud, f"{run_id}-judge-base", "Completed")
+    cloud.minute()
+    assert cloud.run(run_id).waiting == "the judge is at work (base: Completed)"
+    cloud.age(run_id, timedelta(hours=6, minutes=50))
+    return "the judge's job has completed, but wrote no results within 6 hours"
+
+
+def end(cloud: Cloud, name: str, status: str, message: str = "") -> None:
+    cloud.bedrock.evaluations[name] |= {"status": status, "message": message}
+
+
+@pytest.mark.parametrize("rival", [rival_fails, rival_is_late, rival_is_gone, rival_wrote_nothing])
+def test_a_job_of_another_candidate_neither_holds_nor_fails_a_run(
+    cloud: Cloud, rival: Callable[[Cloud, str], str]
+) -> None:
+    # Given a model that needs a grade and has it, and a job of the base model's that does not come to its end
+    cloud.upload_task(spec())
+    cloud.bedrock.evaluation_ends = ("InProgress", "")
+    run_id = cloud.drop(labelled())
+    cloud.minute(4)
+    end(cloud, f"{run_id}-judge-base", "Stopping")
+    cloud.bedrock.evaluation_ends = ("Completed", "")
+    cloud.minute(2)
+    assert cloud.run(run_id).waiting == "the judge is at work (base: Stopping)"
+    # When that job fails, or the task's patience is over
+    error = rival(cloud, run_id)
+    # Then the model goes live, and it is told why the base model has no grade
+    run = cloud.finish(run_id)
+    assert run.state is State.PROMOTED
+    assert errors(cloud, run) == {"base": error}
+    assert grades(cloud, run)["bedrock"] == 4.5
+    assert f"Not judged: {error} (the base model)." in html.unescape(
+        cloud.read(run_id, "report.html").decode()
+    )
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_job_of_another_candidate_that_cannot_be_started_is_done_without(cloud: Cloud, busy: bool) -> None:
+    # Given that Bedrock starts the job of the model that needs a grade, and no other
+    cloud.upload_task(spec())
+    code = "ServiceQuotaExceededException" if busy else "AccessDeniedException"
+    started = cloud.bedrock.create_evaluation_job
+
+    def start(**request: Any) -> dict[str, Any]:
+        if not request["jobName"].endswith("-judge-bedrock"):
+            raise client_error(code, "20 jobs", "CreateEvaluationJob")
+        return started(**request)
+
+    cloud.bedrock.create_evaluation_job = start  # type: ignore[method-assign]
+    run_id = cloud.drop(labelled())
+    cloud.minute(4)
+    if busy:
+        # Then it waits for a quota until the task's patience is over
+        assert cloud.run(run_id).state is State.DEPLOYED
+        cloud.age(run_id, timedelta(hours=6, minutes=50))
+    # And goes live with the one grade
+    run = cloud.finish(run_id)
+    assert run.state is State.PROMOTED
+    assert list(run.judge_job_arns) == ["bedrock"]
+    assert set(errors(cloud, run)) == {"embedded", "base", "baseline"}
+
+
+def test_a_crash_between_two_jobs_starts_none_of_them_twice(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    errors_of_crash = [None, None, RuntimeError("crash")]
+    started = cloud.bedrock.create_evaluation_job
+
+    def start(**request: Any) -> dict[str, Any]:
+        if errors_of_crash and (error := errors_of_crash.pop(0)):
+            raise error
+        return started(**request)
+
+    cloud.bedrock.create_evaluation_job = start  # type: ignore[method-assign]
+    run_id = cloud.drop(labelled())
+    assert cloud.finish(run_id).state is State.PROMOTED
+    assert cloud.bedrock.calls["CreateEvaluationJob"] == len(cloud.bedrock.evaluations) == 4
+    cloud.crashes.clear()
+
+
+def test_a_run_that_an_older_version_has_handed_to_the_judge_comes_to_its_end(cloud: Cloud) -> None:
+    # Given a run in the form of a version that had one candidate graded: one ARN, one dataset, one folder
+    cloud.upload_task(spec(judge={"model": "us.amazon.nova-pro-v1:0", "grade": "first"}))
+    cloud.bedrock.evaluation_ends = ("InProgress", "")
+    run_id = cloud.drop(labelled())
+    cloud.minute(4)
+    item = cloud.table.get_item(Key={"id": run_id})["Item"]
+    item["judge_job_arn"] = item.pop("judge_job_arns")["bedrock"]
+    cloud.table.put_item(Item=item)
+    cloud.store.put(run_id, "judge/dataset.jsonl", cloud.read(run_id, "judge/bedrock.jsonl"))
+    cloud.s3.delete_object(Bucket=DATA_BUCKET, Key=f"runs/{run_id}/judge/bedrock.jsonl")
+    (job,) = cloud.bedrock.evaluations.values()
+    job["request"]["outputDataConfig"]["s3Uri"] = cloud.store.uri(run_id, "judge/")
+    dataset = job["request"]["evaluationConfig"]["automated"]["datasetMetricConfigs"][0]["dataset"]
+    dataset["datasetLocation"]["s3Uri"] = cloud.store.uri(run_id, "judge/dataset.jsonl")
+    # When its job comes to its end
+    cloud.bedrock.evaluation_ends = ("Completed", "")
+    run = cloud.finish(run_id)
+    # Then the grade is that of the model that answers first
+    assert run.state is State.PROMOTED
+    assert run.judge_job_arns == {"": job["arn"]}
+    metrics = cloud.read(run_id, "metrics.json")
+    assert metrics["candidates"]["bedrock"]["judge"]["mean"] == 4.5
+    # And scores that such a version wrote are read
+    cloud.store.put(
+        run_id, "judge/scores.json", json.dumps(cloud.read(run_id, "judge/scores.json")["bedrock"])
+    )
+    publish(run, cloud.pipeline())
+    assert cloud.read(run_id, "metrics.json")["candidates"]["bedrock"]["judge"]["mean"] == 4.5

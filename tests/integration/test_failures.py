@@ -359,7 +359,7 @@ def test_what_bedrock_is_at_is_noted_for_people_until_it_is_over(cloud: Cloud) -
     assert noted == [
         "Bedrock's customization job is InProgress",
         "Bedrock's deployment is Creating",
-        "the judge's job is InProgress",
+        "the judge is at work (base: InProgress, baseline: InProgress, bedrock: InProgress, embedded: InProgress)",
         "",
     ]
 

@@ -30,9 +30,12 @@ def test_a_dataset_for_weights_goes_live_with_both_students(cloud: Cloud) -> Non
     # Then the run went through every state, to PROMOTED
     assert cloud.states(run_id) == WITH_BEDROCK
     assert run.reason == run.waiting == ""
-    # And one job, one deployment and one evaluation job bear its name
+    # And one job and one deployment bear its name, and one evaluation job for each candidate
     assert (list(cloud.bedrock.jobs), list(cloud.bedrock.deployments)) == ([run_id], [run_id])
-    assert list(cloud.bedrock.evaluations) == [f"{run_id}-judge"]
+    judged = [f"{run_id}-judge-{name}" for name in ("bedrock", "embedded", "base", "baseline")]
+    assert list(cloud.bedrock.evaluations) == judged
+    arns = {job["arn"] for job in cloud.bedrock.evaluations.values()}
+    assert set(run.judge_job_arns.values()) == arns
     # And the live pointer names it
     live = cloud.live()
     assert (live.run_id, live.model, live.deployment_arn) == (
@@ -51,7 +54,7 @@ def test_a_run_keeps_all_it_used_and_made_under_its_prefix(cloud: Cloud) -> None
         "golden.jsonl",
         "student/student.bin",
         "evaluation.json",
-        "judge/dataset.jsonl",
+        "judge/bedrock.jsonl",
         "judge/scores.json",
         "report.html",
     ):
@@ -62,7 +65,7 @@ def test_a_run_keeps_all_it_used_and_made_under_its_prefix(cloud: Cloud) -> None
     assert metrics["verdict"] == "PROMOTED"
     assert set(metrics["candidates"]) == {"embedded", "bedrock", "base", "baseline"}
     assert metrics["candidates"]["bedrock"]["mae"] == pytest.approx(0, abs=1e-9)
-    assert metrics["candidates"]["bedrock"]["judge"]["mean"] == 4.5
+    assert {measured["judge"]["mean"] for measured in metrics["candidates"].values()} == {4.5}
     assert cloud.read(run_id, "validation.json")["accepted"] is True
 
 

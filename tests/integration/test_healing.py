@@ -12,11 +12,12 @@ from tests.integration.cloud import Cloud
 
 
 def promoted_once(cloud: Cloud, run_id: str) -> None:
-    """See a run go live with one job, one deployment and one evaluation job, and nothing left to do."""
+    """See a run go live with one job, one deployment and one evaluation job a candidate, and nothing left."""
     assert cloud.finish(run_id, minutes=12).state is State.PROMOTED
     assert cloud.live().run_id == run_id
     assert (list(cloud.bedrock.jobs), list(cloud.bedrock.deployments)) == ([run_id], [run_id])
-    assert list(cloud.bedrock.evaluations) == [f"{run_id}-judge"]
+    judged = [f"{run_id}-judge-{name}" for name in ("bedrock", "embedded", "base", "baseline")]
+    assert list(cloud.bedrock.evaluations) == judged
     assert cloud.bedrock.calls["CreateModelCustomizationJob"] == 1
     assert cloud.bedrock.calls["CreateCustomModelDeployment"] == 1
     assert len(cloud.states(run_id)) == len(set(cloud.states(run_id)))

@@ -298,20 +298,23 @@ def test_records_of_the_tasks_golden_set_are_taken_out_of_training(cloud: Cloud)
     assert not any(f'"{query}"' in train for query in QUERIES[:30])
 
 
-def test_the_judge_grades_the_candidate_that_would_answer_first(cloud: Cloud) -> None:
+def test_a_task_can_have_the_candidate_graded_that_would_answer_first_and_no_other(cloud: Cloud) -> None:
     seen = []
     cloud.bedrock.grade = lambda line: seen.append(line) or 10
     cloud.bedrock.says = lambda model, prompt, query: (
         right_answer(model, prompt, query) if "deployment/" in model else WRONG
     )
-    cloud.upload_task(spec())
+    cloud.upload_task(spec(judge={"model": "us.amazon.nova-pro-v1:0", "grade": "first"}))
     run = cloud.finish(cloud.drop(labelled()))
     assert run.state is State.PROMOTED
     assert len(seen) == 22
+    source = f"{run.id}-bedrock"
     assert all(
-        line["modelResponses"] == [{"response": truth(line["prompt"]), "modelIdentifier": run.id}]
+        line["modelResponses"] == [{"response": truth(line["prompt"]), "modelIdentifier": source}]
         for line in seen
     )
+    candidates = cloud.read(run.id, "metrics.json")["candidates"]
+    assert [name for name, measured in candidates.items() if "judge" in measured] == ["bedrock"]
     assert all(line["referenceResponse"] == truth(line["prompt"]) for line in seen)
 
 

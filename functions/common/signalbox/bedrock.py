@@ -320,8 +320,13 @@ class Bedrock:
         return next((job["jobArn"] for job in jobs if job["jobName"] == name), None)
 
     def evaluation_status(self, arn: str) -> tuple[str, str]:
-        """Return an evaluation job's status and its failure messages in one line."""
-        answer = self._control.get_evaluation_job(jobIdentifier=arn)
+        """Return an evaluation job's status and its failure messages in one line; one that is gone has failed."""
+        try:
+            answer = self._control.get_evaluation_job(jobIdentifier=arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _ABSENT_ARN:
+                raise
+            return "Failed", "the job is gone"
         return answer["status"], " ".join(answer.get("failureMessages", ()))
 
     def stop_evaluation(self, arn: str) -> None:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
 from signalbox.live import Live
-from signalbox.measures import mattering
+from signalbox.measures import grades_in_words, mattering
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.run import NO_TASK, Moment, Run, State
@@ -40,7 +40,7 @@ _UNDER_WAY = {
     State.TRAINED: "Giving the custom model a deployment",
     State.DEPLOYING: "The deployment is being created at Bedrock",
     State.DEPLOYED: "The candidates answer the golden set",
-    State.EVALUATING: "The judge's evaluation job runs at Bedrock",
+    State.EVALUATING: "The judge's evaluation jobs run at Bedrock",
     State.EVALUATED: "Applying the gates",
 }
 
@@ -172,6 +172,7 @@ def _template() -> Template:
     environment.filters |= {"lasted": _lasted, "moment": _moment}
     environment.globals |= {
         "failed_gates": _failed_gates,
+        "grades": grades_in_words,
         "how": _how,
         "is_settled": is_settled,
         "numbers": _numbers,

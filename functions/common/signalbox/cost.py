@@ -261,19 +261,26 @@ def _evaluation(book: Prices, evaluation: dict[str, Any], region: str) -> tuple[
 
 
 def _judge(book: Prices, task: Task, evaluation: dict[str, Any], region: str) -> tuple[float, list[date]]:
-    """Price the judge's tokens, an answer having as many as the most talkative candidate gave it."""
+    """Price the judge's tokens.
+
+    The answers of a candidate, and the references beside them, are taken to be as long as its own tokens say; those
+    of a student whose tokens are not counted, as long as those of the most talkative candidate.
+    """
     if task.judge is None:
         return 0.0, []
     price = book.of_model(task.judge.model, region)
-    means = [_mean_tokens(evaluation, name) for name in evaluation["candidates"]]
-    counted = [mean for mean in means if mean is not None]
+    means = {name: _mean_tokens(evaluation, name) for name in evaluation["candidates"]}
+    counted = [mean for mean in means.values() if mean is not None]
     if not counted:
         raise PriceUnknown("no candidate's tokens were counted, so those that the judge read are unknown")
-    query, answer = max(tokens_in for tokens_in, _ in counted), max(tokens_out for _, tokens_out in counted)
-    graded = evaluation["candidates"][task.first_served].get("judge") or {}
-    answers = graded.get("handed_over", evaluation["golden"])
-    read = RUBRIC_TOKENS + query + 2 * answer
-    return price.of(answers * read, answers * EXPLANATION_TOKENS), [price.date]
+    query, longest = max(tokens_in for tokens_in, _ in counted), max(tokens_out for _, tokens_out in counted)
+    read, written = 0.0, 0.0
+    for name, candidate in evaluation["candidates"].items():
+        answers = (candidate.get("judge") or {}).get("handed_over", 0)
+        _, answer = means[name] or (query, longest)
+        read += answers * (RUBRIC_TOKENS + query + 2 * answer)
+        written += answers * EXPLANATION_TOKENS
+    return price.of(read, written), [price.date]
 
 
 def _mean_tokens(evaluation: dict[str, Any], candidate: str) -> tuple[float, float] | None:

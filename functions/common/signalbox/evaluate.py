@@ -17,13 +17,13 @@ from signalbox.run import PermanentFailure, Run, State
 from signalbox.run_metrics import count_judge_failure
 from signalbox.scoring import Prediction, compare, measure_of_difference
 from signalbox.settings import setting
-from signalbox.store import EVALUATION, GOLDEN, JUDGE, JUDGE_DATASET, STUDENT, VALIDATION
-from signalbox.task import Task
+from signalbox.store import EVALUATION, GOLDEN, STUDENT, VALIDATION, judge_dataset_of, judge_folder_of
+from signalbox.task import Judge, Task
 
 
 @step("evaluate", State.DEPLOYED)
 def evaluate(run: Run, pipeline: Pipeline) -> None:
-    """Measure every candidate on the golden set and start the judge: DEPLOYED -> EVALUATING [-> EVALUATED].
+    """Measure every candidate on the golden set and start the judge's jobs: DEPLOYED -> EVALUATING [-> EVALUATED].
 
     Writes predictions/<candidate>.jsonl and evaluation.json under the run, as answers come, so that an attempt
     after a crash goes on where the last one stopped. What is live is asked by `promote`, which replaces it.
@@ -44,9 +44,9 @@ def evaluate(run: Run, pipeline: Pipeline) -> None:
         for candidate in candidates
         if candidate.name in said
     }
-    judge_job_arn, not_judged = _start_judge(run, task, said[task.first_served], pipeline)
-    if not_judged:
-        measured[task.first_served] = judging.with_scores(measured[task.first_served], not_judged)
+    judge_job_arns, not_judged = _start_judge(run, task, said, pipeline)
+    for name, nothing in not_judged.items():
+        measured[name] = judging.with_scores(measured[name], nothing)
     asked = [candidate.model for candidate in candidates] + ([task.judge.model] if task.judge else [])
     evaluation = {
         "run_id": run.id,
@@ -62,11 +62,12 @@ def evaluate(run: Run, pipeline: Pipeline) -> None:
     }
     pipeline.store.put(run.id, EVALUATION, json.dumps(evaluation, indent=1))
     note = f"{', '.join(measured)} answered {len(golden):,} golden queries"
-    moved = pipeline.advance(run, State.EVALUATING, event=None, note=note, judge_job_arn=judge_job_arn)
-    if judge_job_arn is None:
-        why = f"not judged: {not_judged['error']}" if not_judged else "the task switches the judge off"
+    moved = pipeline.advance(run, State.EVALUATING, event=None, note=note, judge_job_arns=judge_job_arns)
+    first = not_judged.get(task.first_served)
+    if not judge_job_arns:
+        why = f"not judged: {first['error']}" if first else "the task switches the judge off"
         pipeline.advance(moved, State.EVALUATED, event=Event.EVALUATION_COMPLETED, note=why)
-    if not_judged:
+    if first:
         count_judge_failure()
 
 
@@ -138,37 +139,64 @@ def _differences(task: Task, said: Mapping[str, list[Prediction]]) -> Iterator[d
 
 
 def _start_judge(
-    run: Run, task: Task, predictions: list[Prediction], pipeline: Pipeline
-) -> tuple[str | None, dict[str, Any] | None]:
-    """Hand the answers of the candidate that would answer first to the judge, if the task has one.
+    run: Run, task: Task, said: Mapping[str, list[Prediction]], pipeline: Pipeline
+) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """Hand the answers of the candidates to the judge, if the task has one: a job each, as a job grades one source.
+
+    The candidate that would answer first has the first turn: if the judge refuses it, and a grade is required,
+    nothing else is started. A crash between two jobs does no harm, as each is found again by its name.
 
     Returns
     -------
-    tuple[str | None, dict | None]
-        The ARN of the judge's job, and what stands in the place of its scores if the task has a judge but no job can
-        be started.
+    tuple[dict[str, str], dict[str, dict]]
+        By candidate the ARN of its job, or what stands in the place of its scores if none can be started.
     """
     if task.judge is None:
-        return None, None
-    content = judging.dataset(predictions, task, run.id)
+        return {}, {}
+    first = task.first_served
+    others = [name for name in said if name != first] if task.judge.grade == "all" else []
+    arns: dict[str, str] = {}
+    not_judged: dict[str, dict[str, Any]] = {}
+    for name in (first, *others):
+        is_required = task.judge.required and name == first
+        try:
+            arns[name] = _start_job(run, task, task.judge, name, said[name], is_required, pipeline)
+        except _NotJudged as reason:
+            not_judged[name] = judging.not_judged(task.judge, str(reason))
+    return arns, not_judged
+
+
+class _NotJudged(Exception):
+    """No job can be started for a candidate, and the run can do without."""
+
+
+def _start_job(
+    run: Run,
+    task: Task,
+    judge: Judge,
+    candidate: str,
+    predictions: list[Prediction],
+    is_required: bool,
+    pipeline: Pipeline,
+) -> str:
+    """Hand one candidate's answers to the judge, and return the ARN of the job."""
+    source, dataset = f"{run.id}-{candidate}", judge_dataset_of(candidate)
+    content = judging.dataset(predictions, task, source)
     if not content:
-        return None, judging.not_judged(task.judge, "no answer could be handed over")
-    pipeline.store.put(run.id, JUDGE_DATASET, content)
+        raise _NotJudged("no answer could be handed over")
+    pipeline.store.put(run.id, dataset, content)
     try:
-        arn = pipeline.bedrock.start_evaluation(
-            judging.job_name(run.id),
-            judging.configuration(task, task.judge, run.id, pipeline.store.uri(run.id, JUDGE_DATASET)),
+        return pipeline.bedrock.start_evaluation(
+            judging.job_name(run.id, candidate),
+            judging.configuration(task, judge, source, pipeline.store.uri(run.id, dataset)),
             role_arn=setting("EVALUATION_ROLE_ARN"),
-            output=pipeline.store.uri(run.id, JUDGE),
+            output=pipeline.store.uri(run.id, judge_folder_of(candidate)),
         )
     except PermanentFailure as refused:
-        if task.judge.required:
+        if is_required:
             raise
-        return None, judging.not_judged(task.judge, refused.failure.reason)
+        raise _NotJudged(refused.failure.reason) from refused
     except Busy as busy:
-        if task.judge.required or not judging.is_late(task, run.history[-1].at):
+        if is_required or not judging.is_late(task, run.history[-1].at):
             raise
-        return None, judging.not_judged(
-            task.judge, f"no job after {task.patience.judge_hours:g} hours: {busy}"
-        )
-    return arn, None
+        raise _NotJudged(f"no job after {task.patience.judge_hours:g} hours: {busy}") from busy

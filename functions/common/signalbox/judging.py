@@ -65,31 +65,32 @@ _SCALE = {
 }
 
 
-def job_name(run_id: str) -> str:
-    """Name a run's evaluation job.
+def job_name(run_id: str, candidate: str) -> str:
+    """Name the evaluation job that grades what a candidate of a run said.
 
     Raises
     ------
     ValueError
         If Bedrock would not take the name (CreateEvaluationJob, `jobName`: at most 63, lower case).
     """
-    name = f"{run_id}-judge"
+    name = f"{run_id}-judge-{candidate}"
     fits = len(name) <= MAX_NAME and re.fullmatch(r"[a-z0-9](-*[a-z0-9])*", name)
     _require(fits, f"{name} cannot name an evaluation job")
     return name
 
 
-def dataset(predictions: Sequence[Prediction], task: Task, run_id: str) -> bytes:
-    """Write the judge's dataset: prompt, reference and the one answer that the job is to grade, a line each.
+def dataset(predictions: Sequence[Prediction], task: Task, source: str) -> bytes:
+    """Write a dataset for the judge: prompt, reference and the one answer that the job is to grade, a line each.
 
-    At most 1,000 prompts are taken, and none of more than 4 KB.
+    At most 1,000 prompts are taken, and none of more than 4 KB. `source` says who gave the answers; a job takes those
+    of one source only.
     """
     lines = [
         {
             "prompt": prediction.query,
             "category": task.output_kind,
             "referenceResponse": prediction.reference,
-            "modelResponses": [{"response": prediction.text, "modelIdentifier": run_id}],
+            "modelResponses": [{"response": prediction.text, "modelIdentifier": source}],
         }
         for prediction in predictions
         if len(prediction.query.encode()) <= MAX_PROMPT_BYTES and prediction.text
@@ -97,8 +98,8 @@ def dataset(predictions: Sequence[Prediction], task: Task, run_id: str) -> bytes
     return b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines[:MAX_PROMPTS])
 
 
-def configuration(task: Task, judge: Judge, run_id: str, dataset_uri: str) -> dict[str, Any]:
-    """Return evaluationConfig and inferenceConfig of CreateEvaluationJob for answers that are there already.
+def configuration(task: Task, judge: Judge, source: str, dataset_uri: str) -> dict[str, Any]:
+    """Return evaluationConfig and inferenceConfig of CreateEvaluationJob for answers that a source has given already.
 
     `taskType` is General, which a judge's job needs although it is not in the API model's list (user guide, "Create
     a model evaluation job using custom metrics").
@@ -135,7 +136,7 @@ def configuration(task: Task, judge: Judge, run_id: str, dataset_uri: str) -> di
             }
         },
         "inferenceConfig": {
-            "models": [{"precomputedInferenceSource": {"inferenceSourceIdentifier": run_id}}]
+            "models": [{"precomputedInferenceSource": {"inferenceSourceIdentifier": source}}]
         },
     }
 
@@ -179,7 +180,7 @@ def scores(outputs: Iterable[bytes], judge: Judge, handed_over: int) -> dict[str
         error = (
             f"the judge graded {len(grades):,} of {handed_over:,} answers; {LEAST_GRADED:.0%} are required"
         )
-        return said | {"mean": None, "error": error}
+        return without_grade(said, error)
     interval = uncertainty.of_mean(np.array(grades))
     return said | ({"interval": interval} if interval else {})
 
@@ -191,7 +192,13 @@ def is_late(task: Task, since: datetime) -> bool:
 
 def not_judged(judge: Judge, reason: str) -> dict[str, Any]:
     """Return what stands in the place of scores where there can be none."""
-    return scores([], judge, handed_over=0) | {"error": reason}
+    return without_grade(scores([], judge, handed_over=0), reason)
+
+
+def without_grade(said: dict[str, Any], reason: str) -> dict[str, Any]:
+    """Return scores of which no mean is to be taken, for a reason: the job did not come to its end."""
+    kept = {name: value for name, value in said.items() if name != "interval"}
+    return kept | {"mean": None, "error": reason}
 
 
 def with_scores(measured: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:

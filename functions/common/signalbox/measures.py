@@ -74,6 +74,24 @@ def headline(candidate: Mapping[str, Any]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in numbers.items() if value is not None}
 
 
+def grades(candidates: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return by candidate of metrics.json mean and spread of the judge's grades, rounded; those that there are."""
+    judged = {name: candidate.get("judge") or {} for name, candidate in candidates.items()}
+    return {
+        name: {key: round(said[key], 6) for key in ("mean", "spread") if _is_number(said.get(key))}
+        for name, said in judged.items()
+        if _is_number(said.get("mean"))
+    }
+
+
+def grades_in_words(grades: Mapping[str, Mapping[str, float]]) -> str:
+    """Write what `grades` returned on one line: each candidate's mean, with the standard deviation in brackets."""
+    return ", ".join(
+        f"{name} {grade(said['mean'])}" + (f" ({grade(said['spread'])})" if "spread" in said else "")
+        for name, said in grades.items()
+    )
+
+
 def mattering(numbers: Mapping[str, Any]) -> list[Measure]:
     """Choose the measures by which a person decides, about five, from those that headline numbers have.
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.config import Config
 
 from signalbox.events import Event, PipelineEvent
-from signalbox.measures import mattering
+from signalbox.measures import grades_in_words, mattering
 from signalbox.run import NO_TASK
 from signalbox.store import REPORT
 from signalbox.wording import difference, harmless, shortened
@@ -302,6 +302,9 @@ def _numbers(summary: dict[str, Any]) -> str:
         + "".join(f"  {value:>{width}}" for value, width in zip(values, widths[1:], strict=True))
         for title, *values in (heading, *rows)
     ]
+    judged = grades_in_words(summary.get("grades", {}))
+    if judged:
+        table.append(f"  Judge, mean (standard deviation): {judged}.")
     verdict = []
     if compared := summary.get("compared_with_live"):
         verdict = [f"  Against {live.get('run_id', 'what is live')}: {difference(compared)}."]

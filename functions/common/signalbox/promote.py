@@ -8,7 +8,7 @@ from signalbox.candidate import Refused, answers_of, live_candidate, measure
 from signalbox.events import Event
 from signalbox.gates import Gate, apply_gates
 from signalbox.live import Live
-from signalbox.measures import headline
+from signalbox.measures import grades, headline
 from signalbox.pipeline import Pipeline, step
 from signalbox.publication import complete, measured_in, read
 from signalbox.query import normalise
@@ -159,5 +159,6 @@ def _summary(metrics: dict[str, Any], measured: dict[str, Any], gates: list[Gate
         "served_first": metrics["served_first"],
         "golden": metrics["golden"],
         "metrics": headline(measured),
+        "grades": grades(metrics["candidates"]),
         "gates": [gate.model_dump() for gate in gates],
     }

@@ -39,11 +39,12 @@ def publish(run: Run, pipeline: Pipeline) -> None:
 
 
 def measured_in(run: Run, pipeline: Pipeline) -> dict[str, Any]:
-    """Return what `evaluate` measured, with the judge's scores of the candidate that would answer first."""
+    """Return what `evaluate` measured, with the judge's scores of each candidate that it graded."""
     metrics, scores = read(run, EVALUATION, pipeline), read(run, JUDGE_SCORES, pipeline)
-    if scores:
-        candidates, first = metrics["candidates"], metrics["served_first"]
-        candidates[first] = judging.with_scores(candidates[first], scores)
+    if "mean" in scores:  # an older version wrote those of the first candidate only
+        scores = {metrics["served_first"]: scores}
+    for name, said in scores.items():
+        metrics["candidates"][name] = judging.with_scores(metrics["candidates"][name], said)
     return metrics
 
 
@@ -56,7 +57,7 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
     """Put together what evaluate, judge and promote found out, and where it comes from."""
     metrics, comparison = measured_in(run, pipeline), read(run, COMPARISON, pipeline)
     if "live" in comparison:
-        metrics["candidates"]["live"] = comparison["live"]
+        metrics["candidates"]["live"] = _with_no_grade(comparison["live"], task)
         metrics["compared_with_live"] = comparison["compared_with_live"]
     metrics["not_compared"] |= comparison.get("not_compared", {})
     region = pipeline.bedrock.region
@@ -69,6 +70,14 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
             "run_cost": cost.of_run(task, findings["counts"], metrics, region),
         }
     )
+
+
+def _with_no_grade(live: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Say of what was live, where the judge grades everybody, why it has no grade."""
+    if task.judge is None or task.judge.grade == "first":
+        return live
+    reason = "what is live is asked when the decision falls, and the judge has ended by then"
+    return judging.with_scores(live, judging.not_judged(task.judge, reason))
 
 
 def _provenance(run: Run, task: Task, region: str) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
         run = pipeline.runs.note_gone(run, Part.DEPLOYMENT, f"deployment {found} retired" if found else "")
     if run.gone < Part.MODEL <= upto:
         found = _delete_model(run, pipeline.bedrock)
-        if run.judge_job_arn is not None:
-            pipeline.bedrock.delete_evaluation(run.judge_job_arn)
+        for arn in run.judge_job_arns.values():
+            pipeline.bedrock.delete_evaluation(arn)
         run = pipeline.runs.note_gone(run, Part.MODEL, f"custom model {found} deleted" if found else "")
     return run
 

@@ -105,6 +105,7 @@ def render(data: ReportData) -> str:
         gates=[_gate(gate, candidates[first]) for gate in metrics["gates"]],
         why=_why(metrics),
         rows=_rows(candidates),
+        not_judged=_not_judged(candidates),
         signals=signals,
         hidden_signals=len(getattr(data.task.output, "signals", ())) - len(signals),
         picture=_picture(candidates, metrics),
@@ -180,6 +181,15 @@ def _rows(candidates: dict[str, Any]) -> dict[str, list[tuple[str, list[Cell]]]]
         ]
         groups.setdefault(group, []).append((title, cells))
     return groups
+
+
+def _not_judged(candidates: dict[str, Any]) -> dict[str, str]:
+    """Return by reason which candidates the judge gave no grade that counts."""
+    by_reason: dict[str, list[str]] = {}
+    for name, measured in candidates.items():
+        if reason := _at(measured, ("judge", "error")):
+            by_reason.setdefault(reason, []).append(the(name))
+    return {reason: _listed(names) for reason, names in by_reason.items()}
 
 
 def _at(measured: dict[str, Any], path: tuple[str, ...]) -> Any:

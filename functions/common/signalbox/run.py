@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
@@ -19,6 +19,8 @@ NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
 ACTIVE_INDEX = "active-runs"
 TASK_INDEX = "runs-by-task"
+OF_AN_OLDER_VERSION = ""
+"""Stands in for the candidate that the one judge's job of an older version graded: the one that would answer first."""
 _ACTIVE = "active"
 _DEPLOYED = "deployed"
 """The value of the index key under which ended runs stand that still hold a deployment."""
@@ -132,6 +134,9 @@ class Run(BaseModel):
         The last sign of life; when its state began stands in the history.
     outbox : str | None
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
+    judge_job_arns : dict[str, str]
+        The judge's jobs by the candidate whose answers each grades; under OF_AN_OLDER_VERSION the one job of a run
+        that an older version started.
     waiting : str
         What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
     trouble : str
@@ -167,12 +172,18 @@ class Run(BaseModel):
     job_arn: str | None = None
     model_arn: str | None = None
     deployment_arn: str | None = None
-    judge_job_arn: str | None = None
+    judge_job_arns: dict[str, str] = {}
     surplus: Part = Part.NOTHING
     released_at: datetime | None = None
     retired_at: datetime | None = None
     gone: Part = Part.NOTHING
     summary: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, item: dict[str, Any]) -> dict[str, Any]:
+        arn = item.get("judge_job_arn")
+        return item | {"judge_job_arns": {OF_AN_OLDER_VERSION: arn}} if arn else item
 
 
 class Superseded(Exception):

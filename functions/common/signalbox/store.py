@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
-from signalbox.run import NO_TASK, DatasetObject
+from signalbox.run import NO_TASK, OF_AN_OLDER_VERSION, DatasetObject
 
 TASK = "task.json"
 TRAIN = "train.jsonl"
@@ -17,9 +17,7 @@ VALIDATION = "validation.json"
 STUDENT = "student/student.bin"
 STUDENT_CURVE = "student/curve.csv"
 CUSTOMIZATION = "customization/"
-JUDGE = "judge/"
 EVALUATION = "evaluation.json"
-JUDGE_DATASET = "judge/dataset.jsonl"
 JUDGE_SCORES = "judge/scores.json"
 COMPARISON = "comparison.json"
 METRICS = "metrics.json"
@@ -41,6 +39,16 @@ _CONTENT_TYPES = {
 def predictions_of(candidate: str) -> str:
     """Name the object that holds a candidate's answers to the golden set."""
     return f"predictions/{candidate}.jsonl"
+
+
+def judge_dataset_of(candidate: str) -> str:
+    """Name the object that holds a candidate's answers as the judge is given them."""
+    return f"judge/{'dataset' if candidate == OF_AN_OLDER_VERSION else candidate}.jsonl"
+
+
+def judge_folder_of(candidate: str) -> str:
+    """Name the prefix under which the job that grades a candidate's answers writes."""
+    return "judge/" if candidate == OF_AN_OLDER_VERSION else f"judge/{candidate}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +149,9 @@ class RunStore:
             raise
         return answer["Body"].iter_chunks(_CHUNK_BYTES)
 
-    def judge_outputs(self, run_id: str) -> list[bytes]:
-        """Return what the judge's evaluation job has written, by its ending, since its folders are not documented."""
-        return self.found(run_id, JUDGE, "_output.jsonl")
+    def judge_outputs(self, run_id: str, candidate: str) -> list[bytes]:
+        """Return what a candidate's evaluation job has written, by its ending, as its folders are not documented."""
+        return self.found(run_id, judge_folder_of(candidate), "_output.jsonl")
 
     def found(self, run_id: str, under: str, ending: str) -> list[bytes]:
         """Return those of a run's objects below a prefix whose names end so, in the order of their names."""

@@ -94,22 +94,24 @@ class Compare(Section):
 
 
 class Judge(Section):
-    """The model that grades answers in a Bedrock evaluation job.
+    """The model that grades answers in Bedrock evaluation jobs, one a candidate.
 
-    A job that fails, or has no results after `patience.judge_hours`, leaves the model without a grade; unless one is
-    `required`, the gates then decide on what was measured without the judge.
+    `grade` says whose: those of all candidates, or only those of the one that would answer first, which alone the
+    gates ask about. A job that fails, or has no results after `patience.judge_hours`, leaves the model without a
+    grade; unless one is `required`, the gates then decide on what was measured without the judge.
     """
 
     model: ModelId
     rubric: Literal["OverallQuality"] = "OverallQuality"
     required: bool = True
+    grade: Literal["all", "first"] = "all"
 
 
 class Patience(Section):
     """How many hours Bedrock may take: for the customization job, for the deployment, for the judge.
 
     After that a run is called stalled, and after twice as long it fails. The judge alone is not waited for any longer:
-    its job is stopped, and leaves the model without a grade.
+    jobs of its that are late are stopped, and leave their candidates without a grade.
     """
 
     training_hours: float = Field(default=24, gt=0, le=720)

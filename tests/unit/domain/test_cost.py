@@ -224,7 +224,8 @@ class TestRun:
         assert said["training"] == pytest.approx(training.usd)
         student, base = 6_000 * 0.035 + 4_000 * 0.14, 6_000 * 0.035 + 9_000 * 0.14
         assert said["evaluation"] == pytest.approx((student + base + 7_000 * 1.1 + 5_000 * 5.5) / 1e6)
-        read, written = RUBRIC_TOKENS + 70 + 2 * 90, cost.EXPLANATION_TOKENS
+        # 90 answers of the student's, of 40 tokens each
+        read, written = RUBRIC_TOKENS + 70 + 2 * 40, cost.EXPLANATION_TOKENS
         assert said["judge"] == pytest.approx(90 * (read * 0.8 + written * 3.2) / 1e6)
         assert said["total"] == pytest.approx(said["training"] + said["evaluation"] + said["judge"])
         assert said["estimated"] == ["training", "judge"]
@@ -246,6 +247,20 @@ class TestRun:
         )
         assert (said["training"], said["evaluation"], said["judge"], said["total"]) == (0, 0, 0, 0)
         assert "prices_of" not in said and said["estimated"] == []
+
+    def test_the_judge_is_paid_for_each_candidate_that_it_was_given(self) -> None:
+        judged = {"judge": {"handed_over": 100}}
+        measured = evaluation(
+            embedded=candidate("embedded student", 0, 0, **judged),
+            base=candidate(
+                "amazon.nova-micro-v1:0", 6_000, 9_000, judge={"handed_over": 0, "error": "refused"}
+            ),
+            baseline=candidate(HAIKU, 7_000, 5_000, judge={"handed_over": 80, "error": "stopped"}),
+        )
+        # An answer of the embedded student, whose tokens nobody counts, has as many as the most talkative: 90
+        read = 100 * (RUBRIC_TOKENS + 70 + 180) + 90 * (RUBRIC_TOKENS + 150) + 80 * (RUBRIC_TOKENS + 70 + 100)
+        written = (100 + 90 + 80) * cost.EXPLANATION_TOKENS
+        assert run_cost(self.TASK, measured)["judge"] == pytest.approx((read * 0.8 + written * 3.2) / 1e6)
 
     def test_a_task_without_a_judge_pays_none(self) -> None:
         task = Task.model_validate(labels_spec())

@@ -64,7 +64,7 @@ def test_the_rubric_keeps_the_limits_of_a_custom_metric(content: dict) -> None:
 
 
 def test_the_job_has_a_name_that_bedrock_takes() -> None:
-    assert job_name("a" * 24 + "-0123456789ab") == "a" * 24 + "-0123456789ab-judge"
+    assert job_name("a" * 24 + "-0123456789ab", "embedded") == "a" * 24 + "-0123456789ab-judge-embedded"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,9 @@ def test_scores_join_the_other_measures_of_their_candidate() -> None:
     nothing = judging.with_scores(measured, judging.not_judged(TASK.judge, "no capacity"))
     assert (nothing["judge"]["mean"], nothing["judge"]["error"]) == (None, "no capacity")
     assert nothing["intervals"] == measured["intervals"]
+    stopped = judging.with_scores(measured, judging.without_grade(said, "it was late"))
+    assert (stopped["judge"]["mean"], stopped["judge"]["graded"]) == (None, 2)
+    assert stopped["intervals"] == measured["intervals"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_a_rubric_beyond_a_documented_limit_is_refused(
         configuration(TASK, TASK.judge, RUN, "s3://bucket/judge/dataset.jsonl")
 
 
-@pytest.mark.parametrize("run_id", ["Clip-search-0123456789ab", "clip_search", "-clip", "a" * 58])
+@pytest.mark.parametrize("run_id", ["Clip-search-0123456789ab", "clip_search", "-clip", "a" * 53])
 def test_a_name_that_bedrock_would_not_take_is_refused(run_id: str) -> None:
     with pytest.raises(ValueError, match="cannot name an evaluation job"):
-        job_name(run_id)
+        job_name(run_id, "base")

@@ -134,8 +134,8 @@ def test_in_a_bucket_without_versions_etag_and_sequencer_tell_uploads_apart() ->
 def test_the_task_is_the_folder_if_that_can_be_a_tasks_name(key: str, task: str) -> None:
     dataset = dataset_object(key=key)
     assert dataset.task == task
-    # The run id names jobs, models and deployments: at most 63 characters, and 57 with the judge's ending.
-    assert len(f"{run_id_for(dataset)}-judge") <= 63
+    # The run id names jobs, models and deployments: at most 63 characters, with the ending of a judge's job as well.
+    assert len(f"{run_id_for(dataset)}-judge-embedded") <= 63
 
 
 def test_a_dataset_announced_again_is_the_run_that_there_is() -> None:

@@ -82,9 +82,10 @@ def test_the_judges_results_are_found_by_their_ending_wherever_they_lie(store: R
         "dataset.jsonl",
         "amazon-bedrock-evaluations-permission-check",
     ):
-        store.put("clip-1", f"judge/{name}", name)
-    store.put("clip-12", "judge/c_output.jsonl", "another run's")
-    assert store.judge_outputs("clip-1") == [b"a/models/m/1_output.jsonl", b"b_output.jsonl"]
+        store.put("clip-1", f"judge/base/{name}", name)
+    store.put("clip-12", "judge/base/c_output.jsonl", "another run's")
+    store.put("clip-1", "judge/baseline/c_output.jsonl", "another candidate's")
+    assert store.judge_outputs("clip-1", "base") == [b"a/models/m/1_output.jsonl", b"b_output.jsonl"]
 
 
 def test_uploads_of_a_span_of_time_are_found_by_version(s3: FakeS3, store: RunStore) -> None:

@@ -151,7 +151,7 @@ NEAR_MISSES = [
     *[
         ("judge/JudgeAnswered", under(key))
         for key in (
-            "runs/video-search-726a1de6041e/judge/dataset.jsonl",
+            "runs/video-search-726a1de6041e/judge/base.jsonl",
             "runs/video-search-726a1de6041e/judge/x_output.jsonl.tmp",
             "runs/video-search-726a1de6041e/predictions/x_output.jsonl",
             "runs/video-search-726a1de6041e/judge/amazon-bedrock-evaluations-permission-check",
