@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import stack
 from local.console import PREFIX
-from local.settings import CREDENTIALS, HOST, REGION
+from local.settings import CREDENTIALS, HOST, REGION, STACK
 from signalbox.run import RunTable
 
 
@@ -31,17 +31,46 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class App:
-    """An app that is up on this machine."""
+    """An app that is up on this machine, or a stack in an AWS account.
 
-    endpoint: str
+    `endpoint` is None, `api` an https address and `session` a person's own for the latter.
+    """
+
+    endpoint: str | None
     api: str
     bucket: str
     table: str
     bus: str
+    dead_letter_queue: str = ""
+    stack_name: str = STACK
+    session: boto3.Session | None = None
 
     def client(self, service: str) -> Any:
         """A boto3 client for one of the services behind the endpoint."""
-        return _session().client(service, endpoint_url=self.endpoint, config=_CONFIG)
+        return self._client(service, _CONFIG)
+
+    def patient(self, service: str) -> Any:
+        """A client that waits as long as a function may run, and asks once."""
+        once = Config(read_timeout=_LONGEST_SECONDS, retries={"total_max_attempts": 1})
+        return self._client(service, _CONFIG.merge(once))
+
+    def _client(self, service: str, config: Config) -> Any:
+        if self.session is None:
+            return _session().client(service, endpoint_url=self.endpoint, config=config)
+        # Its own region and addresses; AWS_ENDPOINT_URL holds for it as for the AWS CLI.
+        own = config.merge(Config(region_name=self.session.region_name, proxies=None))
+        return self.session.client(service, config=own)
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """The names of the stack's functions."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources")
+        return frozenset(
+            resource["PhysicalResourceId"].rpartition(":")[2]
+            for page in pages.paginate(StackName=self.stack_name)
+            for resource in page["StackResourceSummaries"]
+            if resource["ResourceType"] == "AWS::Lambda::Function"
+        )
 
     @property
     def console(self) -> str:
@@ -61,6 +90,8 @@ class App:
     @cached_property
     def run_items(self) -> Any:
         """The run table as a boto3 Table."""
+        if self.session is not None:
+            return self.session.resource("dynamodb").Table(self.table)
         return _session().resource("dynamodb", endpoint_url=self.endpoint, config=_CONFIG).Table(self.table)
 
     @cached_property
@@ -103,6 +134,9 @@ class App:
             raise NotReachable(f"no API answers at {self.api}: {_START}") from error
 
 
+_LONGEST_SECONDS = 910
+"""A little more than a function may run at most."""
+_OUTPUTS = ("DataBucketName", "RunTableName", "EventBusName", "DeadLetterQueueUrl")
 _START = "start the app with `python -m local up`, or name its ports with --port and --api-port"
 _CONFIG = Config(
     region_name=REGION,
@@ -127,12 +161,31 @@ def connect(port: int, api_port: int) -> App:
     try:
         formation = _session().client("cloudformation", endpoint_url=endpoint, config=quick)
         outputs = stack.outputs(formation)
-        names = (outputs[name] for name in ("DataBucketName", "RunTableName", "EventBusName"))
+        names = (outputs[name] for name in _OUTPUTS)
         return App(endpoint, f"http://{HOST}:{api_port}", *names)
     except BotoCoreError as error:
         raise NotReachable(f"no app answers at {endpoint}: {_START}") from error
     except (ClientError, KeyError) as error:
         raise NotReachable(f"the app at {endpoint} is not ready yet: wait for its `ready` line") from error
+
+
+def connect_stack(name: str, profile: str | None, region: str | None) -> App:
+    """Find a stack in an AWS account, with a person's own credentials.
+
+    Raises
+    ------
+    NotReachable
+        There is no such stack there, or it is none of this project.
+    """
+    session = boto3.Session(profile_name=profile, region_name=region)
+    try:
+        found = stack.outputs(session.client("cloudformation"), name)
+        names = [found[output] for output in _OUTPUTS]
+    except ClientError as error:
+        raise NotReachable(f"no stack {name} in {session.region_name}: {error}") from error
+    except KeyError as error:
+        raise NotReachable(f"the stack {name} is not of this project: it has no output {error}") from error
+    return App(None, found.get("ApiUrl", ""), *names, stack_name=name, session=session)
 
 
 def _session() -> boto3.Session:

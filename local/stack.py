@@ -125,7 +125,7 @@ def deploy(package: Package) -> dict[str, str]:
     return outputs(formation)
 
 
-def outputs(formation: object) -> dict[str, str]:
+def outputs(formation: object, name: str = STACK) -> dict[str, str]:
     """The outputs of the stack that is deployed.
 
     Raises
@@ -133,7 +133,7 @@ def outputs(formation: object) -> dict[str, str]:
     botocore.exceptions.ClientError
         When there is no stack.
     """
-    stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
+    stack = formation.describe_stacks(StackName=name)["Stacks"][0]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import data_check
 from local.client import ApiError, NotReachable
-from local.commands import compare, drop, promote, rollback, route, run, status, task, up
+from local.commands import clean, compare, drop, promote, redrive, rollback, route, run, status, task, up
 from local.commands.options import USAGE_ERROR, UsageError
 from local.requests import NotAnswered
 from local.server import CannotStart
@@ -23,6 +23,7 @@ exit codes:
   2  the command line is wrong       3  the run was HELD
   4  the dataset was REJECTED        5  the run FAILED
   6  a promotion or a rollback was refused
+  7  something is left that could not be handled again, or not be deleted
 
 example:
   python -m local up &
@@ -40,7 +41,20 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
-    for command in (up, drop, route, status, compare, promote, rollback, task, data_check, run):
+    for command in (
+        up,
+        drop,
+        route,
+        status,
+        compare,
+        promote,
+        rollback,
+        redrive,
+        clean,
+        task,
+        data_check,
+        run,
+    ):
         command.add(commands)
     return top
 

@@ -4,11 +4,11 @@ import argparse
 import json
 from typing import Any
 
-from local.client import App, connect
+from local.client import App, connect, connect_stack
 from local.settings import API_PORT, PORT
 from signalbox.run import State
 
-USAGE_ERROR, REFUSED = 2, 6
+USAGE_ERROR, REFUSED, LEFT = 2, 6, 7
 EXIT_CODES = {State.PROMOTED: 0, State.HELD: 3, State.REJECTED: 4, State.FAILED: 5}
 
 
@@ -36,6 +36,15 @@ def add_ports(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told where the app is: on this machine, or in an AWS account."""
+    add_ports(parser)
+    account = parser.add_argument_group("in an AWS account, with your own credentials")
+    account.add_argument("--stack", metavar="NAME", help="name of the stack")
+    account.add_argument("--region", help="its region (default: that of the profile)")
+    account.add_argument("--profile", help="profile of the AWS CLI")
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Let a command print JSON instead of text."""
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
@@ -50,6 +59,8 @@ def port(text: str) -> int:
 
 def app_of(options: argparse.Namespace) -> App:
     """The app that the options point at."""
+    if getattr(options, "stack", None):
+        return connect_stack(options.stack, options.profile, options.region)
     return connect(options.port, options.api_port)
 
 

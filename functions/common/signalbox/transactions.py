@@ -147,6 +147,19 @@ class Transactions:
         update = update_of(run.id, {"retired_at": now()}, expected)
         self._runs.transact({"Update": update}, {"ConditionCheck": _still(run.task, live)})
 
+    def withdraw(self, run: Run, live: Live) -> None:
+        """Let a task's pointer name a run no longer; without the live run there is none, and nothing answers.
+
+        Raises
+        ------
+        Superseded
+            If the pointer has moved since it was read.
+        """
+        if run.id == live.run_id:
+            self._runs.transact({"Delete": _still(live.task_name, live)})
+        elif run.id in live.run_ids:
+            self._runs.transact(_moved_to(live.model_copy(update={"previous": None}), live))
+
     def outcome(self, request_id: str) -> Outcome | None:
         """Return what became of a request, or None if it has not been answered."""
         item = self._runs.item(REQUEST_PREFIX + request_id)
