@@ -84,6 +84,16 @@ def test_the_dashboard_is_of_this_stack_and_region(stack: Stack, widgets: list[d
     assert {one["properties"]["region"] for one in widgets if one["type"] == "metric"} == {"us-east-1"}
 
 
+def test_the_dashboard_shows_the_errors_of_every_function(
+    stack: Stack, widgets: list[dict[str, Any]]
+) -> None:
+    (errors,) = (
+        one["properties"]["metrics"] for one in widgets if "Errors" in str(one["properties"].get("metrics"))
+    )
+    shown = [name for entry in errors for name in entry if str(name).endswith("Function")]
+    assert shown == [function.name for function in stack.of_type("Lambda::Function")]
+
+
 def test_every_event_of_the_bus_is_archived_for_as_long_as_the_parameter_says() -> None:
     stack = Stack(EventRetentionDays="7")
     archive = stack["EventArchive"]
