@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from signalbox.artefact import Model
-from signalbox.convolution import Convolution, Response
+from signalbox.convolution import WIDTH, Convolution, Response
 from signalbox.features import LONGEST, MOST_QUERIES, REACH, Features, Spelling, join, spell
 
 MOST_REMEMBERED = 4096
@@ -36,7 +36,7 @@ class _Memory:
     joints : np.ndarray
         (5, MOST_REMEMBERED) uint64: see `features.Spelling`.
     taps : np.ndarray
-        (MOST_REMEMBERED + 2, 3 * f) int16: see `convolution.Convolution`; the last two rows are those of the
+        (3, MOST_REMEMBERED + 2, f) int16: see `convolution.Convolution.taps`; the last two rows are those of the
         beginning and the end of a query. f is 0 without a convolution.
     """
 
@@ -45,9 +45,9 @@ class _Memory:
         # The operating system gives memory to what is written to only.
         self.tallies = np.empty((MOST_REMEMBERED, columns))
         self.joints = np.empty((5, MOST_REMEMBERED), dtype=np.uint64)
-        ends = convolution.ends if convolution else np.zeros((2, 0))
-        self.taps = np.empty((MOST_REMEMBERED + len(ends), ends.shape[1]), dtype=np.int16)
-        self.taps[_BEGIN:] = ends
+        ends = convolution.ends if convolution else np.zeros((WIDTH, 2, 0), dtype=np.int16)
+        self.taps = np.empty((WIDTH, MOST_REMEMBERED + 2, ends.shape[2]), dtype=np.int16)
+        self.taps[:, _BEGIN:] = ends
 
 
 class Heard(NamedTuple):
@@ -186,14 +186,14 @@ class Lookup:
         memory.tallies[new, :-3] = np.add.reduceat(evidence, starts, axis=0)
         memory.tallies[new, -3:] = np.add.reduceat(ledger, starts, axis=0)
         if self.convolution:
-            memory.taps[new] = self.convolution.taps(spelling.hashes.take(spelling.ends - 1))
+            memory.taps[:, new] = self.convolution.taps(spelling.hashes.take(spelling.ends - 1))
 
     def _respond(
         self, convolution: Convolution, memory: _Memory, rows: list[int], spans: list[slice]
     ) -> Response:
         framed = [row for span in spans for row in (_BEGIN, *rows[span], _END)]
         windows = [slice(span.start + 2 * place, span.stop + 2 * place) for place, span in enumerate(spans)]
-        return convolution.respond(memory.taps.take(framed, axis=0), windows)
+        return convolution.respond(memory.taps, np.array(framed), windows)
 
 
 def _spans(counts: list[int]) -> list[slice]:

@@ -51,11 +51,12 @@ def peaks_of(words: list[str]) -> list[int]:
 
 
 def respond(*queries: list[str], convolution: Convolution = CONVOLUTION) -> Response:
-    begin, end = convolution.ends[:1], convolution.ends[1:]
-    frame = [part for words in queries for part in (begin, convolution.taps(word_hashes(words)), end)]
+    begin, end = np.split(convolution.ends, 2, axis=1)
+    taps = [part for words in queries for part in (begin, convolution.taps(word_hashes(words)), end)]
+    every = np.concatenate(taps, axis=1)
     starts = [sum(len(words) + 2 for words in queries[:place]) for place in range(len(queries))]
     windows = [slice(start, start + len(words)) for start, words in zip(starts, queries, strict=True)]
-    return convolution.respond(np.concatenate(frame).astype(np.int16), windows)
+    return convolution.respond(every, np.arange(every.shape[1]), windows)
 
 
 def credit_of(words: list[str], direction: list[int]) -> list[int]:
