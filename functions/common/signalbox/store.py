@@ -192,7 +192,7 @@ class RunStore:
         RuntimeError
             S3 kept some of it, with the first reason.
         """
-        self.delete(self.versions(_key(run_id, "")))
+        self.delete(list(self.versions(_key(run_id, ""))))  # no page is asked for after what is gone already
 
     def versions(self, prefix: str) -> Iterator[Version]:
         """Return every version and every delete marker of the objects below a prefix."""
