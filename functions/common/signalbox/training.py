@@ -8,10 +8,8 @@ what they tell of the answer. A rehearsal with an eighth of the queries held out
 probabilities may be; then all of them are fitted.
 """
 
-import hashlib
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +22,11 @@ from signalbox import convolution_training
 from signalbox.answer import Answer
 from signalbox.artefact import COST_UNITS, MASS_UNITS, Model
 from signalbox.convolution import WIDTH
-from signalbox.features import extract
-from signalbox.query import normalise
+from signalbox.lesson import Lesson, held_out_of, lesson_of
+from signalbox.lesson import TrainingError as TrainingError  # what training raises
 from signalbox.student import PAIRED, Student
 from signalbox.task import Labels, Weights
+from signalbox.vocabulary import Vocabulary
 
 # Strength of the penalty on evidence, beside a loss summed over the records. A teacher's weights are noisy;
 # labels hardly are.
@@ -43,16 +42,6 @@ _DOUBT = 2.0
 _OWN = 0.3
 _KINSHIP = ((1.0, 0.1), (2.0, 0.3))
 _PULL = 0.75
-# The artefact has one byte for each feature and column.
-_MOST_EVIDENCE = 3_000_000
-_MOST_FEATURES = 30_000
-# A feature of a single query cannot carry over to another.
-_FEWEST_QUERIES = 2
-_MOST_PATTERNS = 400
-# Weight vectors are a grid if at least this share of the queries shows one that another query shows too.
-_GRID_SHARE = 0.5
-_HELD_OUT = 8
-_FEWEST_HELD_OUT = 10
 _SHARPNESS = tuple(2 ** (step / 5) for step in range(-5, 21))
 # What the margins of labels are multiplied with where too few queries can be held out to choose.
 _MARGIN_SHARPNESS = 1.5
@@ -61,10 +50,6 @@ _VOICE = 0.33
 _LEVELS = 256
 
 Progress = Callable[[str], None]
-
-
-class TrainingError(ValueError):
-    """The examples cannot be learned from."""
 
 
 @dataclass(frozen=True)
@@ -82,31 +67,6 @@ class Trained:
 
     student: Student
     curve: list[dict[str, float]]
-
-
-@dataclass(frozen=True)
-class _Lesson:
-    """Distinct queries (r) with their targets.
-
-    Attributes
-    ----------
-    queries : list[str]
-        Normalised and sorted.
-    counts : np.ndarray
-        (r): how many records each stands for.
-    weights : np.ndarray
-        (r, s): the mean weights of its records; s is 0 for labels.
-    shares : np.ndarray
-        (r, k): the share of each known answer among its records; k is 0 where weights have no grid.
-    patterns : np.ndarray
-        (k, s): the weight vectors known.
-    """
-
-    queries: list[str]
-    counts: np.ndarray
-    weights: np.ndarray
-    shares: np.ndarray
-    patterns: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -133,7 +93,7 @@ class _Fit:
     parameters: np.ndarray
     convolution: convolution_training.Fitted | None
 
-    def scores(self, lesson: _Lesson, chosen: np.ndarray) -> np.ndarray:
+    def scores(self, lesson: Lesson, chosen: np.ndarray) -> np.ndarray:
         """Return the scores (r, k) of the answers to the queries chosen (bool), before they are sharpened."""
         scores = self.rows[chosen] @ self.answers + self.answers_bias
         if self.convolution:
@@ -168,15 +128,15 @@ def train(
     TrainingError
         There is no example, or one has no answer of the task's kind.
     """
-    lesson = _lesson(examples, output)
+    lesson = lesson_of(examples, output)
     kind, names = ("weights", output.signals) if isinstance(output, Weights) else ("labels", output.labels)
     columns = lesson.shares.shape[1] + lesson.weights.shape[1]
-    vocabulary = _Vocabulary(lesson.queries, columns, PAIRED[kind])
+    vocabulary = Vocabulary(lesson.queries, columns, PAIRED[kind])
     progress(
         f"{len(examples)} records, {len(lesson.queries)} distinct queries, "
         f"{lesson.shares.shape[1]} known answers, {len(vocabulary.hashes)} features"
     )
-    held_out = _held_out(lesson.queries)
+    held_out = held_out_of(lesson.queries)
     sharpness, start, curve = 1.0 if kind == "weights" else _MARGIN_SHARPNESS, None, []
     if held_out.any():
         progress(f"rehearsal, {held_out.sum()} queries held out")
@@ -189,115 +149,9 @@ def train(
     return Trained(student, curve or fit.curve)
 
 
-def _lesson(examples: Sequence[tuple[str, Answer]], output: Weights | Labels) -> _Lesson:
-    """Merge the records of each query; the order of the records leaves no trace."""
-    if not examples:
-        raise TrainingError("there is nothing to learn from: no record has an answer")
-    records: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-    for query, answer in examples:
-        records[normalise(query)].append(_target(query, answer, output))
-    queries = sorted(records)
-    if isinstance(output, Labels):
-        known = [(float(place),) for place in range(len(output.labels))]
-        patterns = np.zeros((len(known), 0))
-        weights = np.zeros((len(queries), 0))
-    else:
-        known = _grid(records.values())
-        patterns = np.array(known).reshape(len(known), len(output.signals))
-        patterns /= patterns.sum(axis=1, keepdims=True)
-        weights = np.array([np.mean(sorted(records[query]), axis=0) for query in queries])
-    column = {target: place for place, target in enumerate(known)}
-    shares = np.zeros((len(queries), len(known)), dtype=np.float32)
-    for row, query in enumerate(queries):
-        for target in records[query]:
-            if target in column:
-                shares[row, column[target]] += 1 / len(records[query])
-    counts = np.array([len(records[query]) for query in queries], dtype=np.float64)
-    return _Lesson(queries, counts, weights, shares, patterns)
-
-
-def _target(query: str, answer: Answer, output: Weights | Labels) -> tuple[float, ...]:
-    """Return the answer as something to count: weights to three decimals, or the place of the label."""
-    if isinstance(output, Labels):
-        if answer.label not in output.labels:
-            raise TrainingError(f"{answer.label!r}, the answer to {query!r}, is not a label of the task")
-        return (float(output.labels.index(answer.label)),)
-    if answer.weights is None or set(answer.weights) != set(output.signals):
-        raise TrainingError(f"the answer to {query!r} does not give each signal of the task its weight")
-    total = math.fsum(answer.weights.values())
-    return tuple(round(answer.weights[signal] / total, 3) for signal in output.signals)
-
-
-def _grid(records: Collection[list[tuple[float, ...]]]) -> list[tuple[float, ...]]:
-    """Return the weight vectors to choose from, the most frequent first; none if they hardly repeat."""
-    spread = Counter(target for targets in records for target in set(targets))
-    repeated = sum(any(spread[target] > 1 for target in targets) for targets in records)
-    if repeated < _GRID_SHARE * len(records):
-        return []
-    return sorted(sorted(spread), key=lambda target: -spread[target])[:_MOST_PATTERNS]
-
-
-def _held_out(queries: Sequence[str]) -> np.ndarray:
-    """Choose one query in eight by its hash (r, bool); none if that is too few to learn anything from."""
-    digests = (hashlib.sha256(query.encode("utf-8", "surrogatepass")).digest() for query in queries)
-    held_out = np.array([digest[0] % _HELD_OUT == 0 for digest in digests])
-    return held_out if held_out.sum() >= _FEWEST_HELD_OUT else np.zeros_like(held_out)
-
-
-class _Vocabulary:
-    """The features of the training data.
-
-    Attributes
-    ----------
-    hashes : np.ndarray
-        (n) uint32, ascending: the features kept.
-    rarity : np.ndarray
-        (n + 1): inverse document frequency of each, and of what is unknown.
-    counts : scipy.sparse.csr_array
-        (r, n): how often each query has each feature.
-    familiar : np.ndarray
-        (r): the known share of each query, had it not been in the training data; see `Student.familiarity`.
-    """
-
-    def __init__(self, queries: Sequence[str], columns: int, pairs: bool) -> None:
-        found = [extract(query, pairs=pairs).hashes for query in queries]
-        hashes, places = np.unique(np.concatenate(found), return_inverse=True)
-        owners = np.repeat(np.arange(len(queries)), [len(some) for some in found])
-        spread = np.bincount(np.unique(places * len(queries) + owners) // len(queries), minlength=len(hashes))
-        most = min(_MOST_FEATURES, _MOST_EVIDENCE // max(columns, 1))
-        fewest = _FEWEST_QUERIES if len(queries) >= 2 * _FEWEST_QUERIES else 1
-        if len(hashes) > most:
-            fewest = max(fewest, int(np.sort(spread)[-most]))
-        kept = spread >= fewest
-        rarity = np.log((1 + len(queries)) / (1 + np.append(spread[kept], 1))) + 1
-        # The student looks features up in a list that is never empty; this entry has no evidence.
-        self.hashes = hashes[kept] if kept.any() else np.zeros(1, dtype=np.uint32)
-        self.rarity = rarity if kept.any() else np.ones(2)
-        self.counts = self._counts(owners, places, kept, len(queries))
-        self.familiar = self._familiar(owners, places, spread > fewest, kept, len(queries))
-
-    def _counts(
-        self, owners: np.ndarray, places: np.ndarray, kept: np.ndarray, queries: int
-    ) -> scipy.sparse.csr_array:
-        known = kept[places] if len(places) else np.zeros(0, dtype=bool)
-        rows, columns = owners[known], (np.cumsum(kept) - 1)[places[known]]
-        shape = (queries, len(self.hashes))
-        return scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=shape)
-
-    def _familiar(
-        self, owners: np.ndarray, places: np.ndarray, others: np.ndarray, kept: np.ndarray, queries: int
-    ) -> np.ndarray:
-        """Count as known only what enough of the other queries have."""
-        masses = np.full(len(kept), self.rarity[-1])
-        masses[kept] = self.rarity[:-1][: kept.sum()]
-        masses = np.square(masses)[places]
-        total = np.bincount(owners, masses, queries)
-        return np.bincount(owners, masses * others[places], queries) / np.maximum(total, 1e-9)
-
-
 def _fit(
-    vocabulary: _Vocabulary,
-    lesson: _Lesson,
+    vocabulary: Vocabulary,
+    lesson: Lesson,
     held_out: np.ndarray,
     start: np.ndarray | None,
     progress: Progress,
@@ -316,7 +170,7 @@ def _fit(
     return _Fit(salience, rows, regression, mean, *classified, second)
 
 
-def _second_opinion(lesson: _Lesson, held_out: np.ndarray) -> convolution_training.Fitted:
+def _second_opinion(lesson: Lesson, held_out: np.ndarray) -> convolution_training.Fitted:
     queries = [lesson.queries[row] for row in np.flatnonzero(~held_out)]
     return convolution_training.fit(queries, lesson.shares[~held_out], lesson.counts[~held_out])
 
@@ -355,7 +209,7 @@ def _ridge(rows: scipy.sparse.csr_array, targets: np.ndarray, counts: np.ndarray
 
 def _classification(
     rows: scipy.sparse.csr_array,
-    lesson: _Lesson,
+    lesson: Lesson,
     held_out: np.ndarray,
     start: np.ndarray | None,
     progress: Progress,
@@ -449,7 +303,7 @@ def _sharing(patterns: np.ndarray) -> np.ndarray:
     return np.linalg.cholesky(covariance + _OWN * np.eye(len(patterns)))
 
 
-def _sharpness(fit: _Fit, lesson: _Lesson, held_out: np.ndarray) -> float:
+def _sharpness(fit: _Fit, lesson: Lesson, held_out: np.ndarray) -> float:
     """Choose what to multiply evidence with so that the queries held out surprise least."""
     if not lesson.shares.shape[1]:
         return 1.0
@@ -474,7 +328,7 @@ def _cost(patterns: np.ndarray) -> np.ndarray:
     return mean + (3.0 - near - close - passable) / 3
 
 
-def _model(fit: _Fit, sharpness: float, vocabulary: _Vocabulary, lesson: _Lesson) -> Model:
+def _model(fit: _Fit, sharpness: float, vocabulary: Vocabulary, lesson: Lesson) -> Model:
     columns = np.hstack([fit.weights, fit.answers * sharpness]) * fit.salience[:, None]
     scale = np.maximum(np.abs(columns).max(axis=0), 1e-9) / 127
     labels = lesson.weights if lesson.weights.shape[1] else lesson.shares
