@@ -252,7 +252,9 @@ def errors(cloud: Cloud, run: Run) -> dict[str, str]:
 
 
 def grade_by_answer(line: dict[str, Any]) -> float:
-    return 10 if line["modelResponses"][0]["response"] == line["referenceResponse"] else 4
+    if line["modelResponses"][0]["response"] == line["referenceResponse"]:
+        return 10
+    return 6 if "mill" in line["prompt"] else 4
 
 
 def test_every_candidate_is_graded_with_spread_and_interval(cloud: Cloud) -> None:
@@ -261,7 +263,7 @@ def test_every_candidate_is_graded_with_spread_and_interval(cloud: Cloud) -> Non
     cloud.bedrock.grade = grade_by_answer
     run = cloud.finish(cloud.drop(labelled()))
     candidates = cloud.read(run.id, "metrics.json")["candidates"]
-    # The base model errs now and then, the baseline with most
+    # The base model errs now and then, the baseline always, more badly or less
     assert candidates["bedrock"]["judge"]["mean"] == 5
     assert 2 < candidates["baseline"]["judge"]["mean"] < candidates["base"]["judge"]["mean"] < 5
     for name in ("base", "baseline"):
