@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from signalbox.measures import ABSENT, MEASURES, headline, mattering, shown
+from signalbox.measures import ABSENT, MEASURES, grades, grades_in_words, headline, mattering, shown
 
 CANDIDATE = {
     "model": "m",
@@ -68,3 +68,14 @@ def test_the_numbers_by_which_a_person_decides_are_about_five() -> None:
     ]
     labels = [measure.name for measure in mattering({"accuracy": 0.9, "macro_f1": 0.9} | operating)]
     assert labels == ["accuracy", "macro_f1", "latency_p95_ms", "cost_per_1000_queries"]
+
+
+def test_the_grades_of_all_candidates_stand_on_one_line() -> None:
+    candidates = {
+        "bedrock": {"judge": {"mean": 4.3, "spread": 0.85}},
+        "base": {"judge": {"mean": 1.9, "spread": None}},
+        "live": {"judge": {"mean": None, "error": "asked later"}},
+        "embedded": {},
+    }
+    assert grades(candidates) == {"bedrock": {"mean": 4.3, "spread": 0.85}, "base": {"mean": 1.9}}
+    assert grades_in_words(grades(candidates)) == "bedrock 4.30 (0.85), base 1.90"
