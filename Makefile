@@ -32,6 +32,10 @@ test: setup ## every test
 pictures: setup ## docs/report.png and docs/report-dark.png, of a run of the example dataset; needs Chromium
 	PICTURES=docs .venv/bin/python -m pytest tests/browser/test_report.py -k pictures
 
+.PHONY: faults
+faults: setup ## every call at AWS fails in every way, events come twice, late or never; takes a while
+	FAULTS=all .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/faults
+
 .PHONY: fuzz
 fuzz: setup ## 10,500 broken datasets; 2,000 requests that schemathesis makes of the API's OpenAPI document
 	FUZZ_DATASETS=10500 .venv/bin/python -m pytest -s tests/fuzz

@@ -21,7 +21,8 @@ _DENIED = Watching(
     [timedelta(minutes=5)] * 3
     + [timedelta(minutes=35)] * 6
     + [timedelta(hours=13)] * 6
-    + [timedelta(minutes=5)] * 2
+    + [timedelta(minutes=5)] * 2,
+    all_of_them=True,
 )
 """Long enough for the patience with every state to end twice."""
 _REFUSED = frozenset({State.FAILED, State.HELD})
@@ -73,7 +74,8 @@ class Campaign:
 
     def _watching(self) -> Watching:
         hours = [timedelta(hours=12, minutes=30)] * 3 if self.scenario.retired else []
-        return Watching([*Watching().steps[:2], *hours, *Watching().steps])
+        steps = [*Watching().steps[:2], *hours, *Watching().steps]
+        return Watching(steps, all_of_them=self.scenario.retired)
 
     def befall(self, point: Point, kind: str) -> list[str]:
         """Go back to before a call, let a fault befall it, let watch heal, and return what does not hold."""

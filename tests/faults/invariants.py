@@ -8,6 +8,8 @@ from tests.faults.scenarios import Scenario, runs_of
 from tests.faults.world import World, foreseen
 from tests.unit.template.stack import DATA_BUCKET
 
+_RETIRED = (" retired", " deleted")
+"""How the notes end that retirement leaves in the history of a run that has ended."""
 _TOLD = {
     State.REJECTED: "DatasetRejected",
     State.PROMOTED: "ModelPromoted",
@@ -51,7 +53,7 @@ def _of_run(world: World, run: Run, allowed: set[State]) -> Iterator[str]:
         yield f"is {run.state} and not {'/'.join(sorted(allowed))}: {why}"
     if run.outbox is not None:
         yield f"still owes {run.outbox}"
-    states = [moment.state for moment in run.history if not moment.by and "retired" not in moment.note]
+    states = [moment.state for moment in run.history if not (moment.by or moment.note.endswith(_RETIRED))]
     ends = [state for state in states if state.ended]
     if run.state.ended and len(ends) != 1:
         yield f"came to {len(ends)} ends: {states}"

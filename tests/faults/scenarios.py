@@ -66,13 +66,12 @@ def _ask(detail_type: str, number: int) -> Callable[[World], None]:
         run = runs_of(world)[number]
         subject = {"task": run.task} if detail_type == "RollbackRequested" else {"run_id": run.id}
         world.ask(detail_type, reason="the gates are wrong", by="ada", **subject)
-        # Bus events of people are put by themselves, not by a handler.
 
     return ask
 
 
 def _ring(world: World) -> None:
-    world.ring("RouteFault", after=timedelta(seconds=1))
+    world.ring("FaultAlarm", after=timedelta(seconds=1))
 
 
 def _release(world: World) -> None:
@@ -88,6 +87,7 @@ def runs_of(world: World) -> list[Any]:
 
 DISTILLED = spec()
 HELD = spec(gates=_UNREACHABLE, judge=None)
+USELESS = HELD | {"retention": {"deployments": 0, "models": 0}}
 EMBEDDED = embedded_spec()
 BROKEN = b"".join(line(f"query {number}", "no weights at all") for number in range(150))
 
@@ -127,5 +127,5 @@ SCENARIOS = [
         live=0,
         answered=True,
     ),
-    Scenario("retirement", _done(_drop(HELD)), _release, {0: State.HELD}, retired=True),
+    Scenario("retirement", _done(_drop(USELESS)), _release, {0: State.HELD}, retired=True),
 ]

@@ -59,9 +59,10 @@ class Moment:
 
 @dataclass
 class Watching:
-    """How `watch` gets its turns: how much later each time."""
+    """How `watch` gets its turns: how much later each time, and whether also when no run is open any more."""
 
     steps: list[timedelta] = field(default_factory=lambda: [timedelta(minutes=5, seconds=1)] * 12)
+    all_of_them: bool = False
 
 
 class World(Cloud):
@@ -136,6 +137,10 @@ class World(Cloud):
     def _script(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
         parsed = getattr(self.bedrock, xform_name(model.name))(**context["asked"])
         return SimpleNamespace(status_code=200), parsed
+
+    def _put(self, parsed: dict[str, Any], context: dict[str, Any], **more: Any) -> None:
+        if more["http_response"].status_code < 300:
+            super()._put(parsed, context)
 
     def _before(self, model: Any, context: dict[str, Any], **_: Any) -> Any:
         if not self._running:
@@ -260,7 +265,8 @@ class World(Cloud):
         before : Callable[[], None]
             Called before each delivery.
         """
-        steps = (watching or Watching()).steps
+        watching = watching or Watching()
+        steps = watching.steps
         last = self.turns + len(steps)
         quiet = False
         while self.pending or (self.turns < last and not quiet):
@@ -268,7 +274,7 @@ class World(Cloud):
                 before()
                 self.step()
                 continue
-            quiet = self._at_rest()
+            quiet = not watching.all_of_them and self._at_rest()
             later = steps[len(steps) - (last - self.turns)]
             self.turn(later)
 
