@@ -12,7 +12,7 @@ from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import EventBus
 from signalbox.live import LIVE_PREFIX, Live
 from signalbox.pipeline import Pipeline
-from signalbox.removal import remove_at_bedrock, remove_run
+from signalbox.removal import StepAtWork, remove_at_bedrock, remove_run
 from signalbox.run import Failure, Part, Run, State, Superseded, task_of
 from signalbox.store import CONSOLE, RunStore, Version
 
@@ -191,8 +191,8 @@ def _patiently(act: Callable[[], Run]) -> Run:
     while True:
         try:
             return act()
-        except Busy:
-            if time.monotonic() > end:
+        except Busy as busy:
+            if isinstance(busy, StepAtWork) or time.monotonic() > end:
                 raise
             time.sleep(_POLL_SECONDS)
 

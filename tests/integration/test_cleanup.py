@@ -163,15 +163,21 @@ def test_clean_everything_with_what_is_live_leaves_nothing_and_watch_begins_noth
     cloud.settle()
     assert not cloud.run(under_way).state.ended
     cloud.store.put("clip-search-ffffffffffff", "train.jsonl", "an object whose run is gone")
-    # Given that the job that is at work cannot be stopped in time
+    # Given a step that may be at work on the run that was under way, and make something still
     with mock.patch("local.clean.PATIENCE_SECONDS", 0), mock.patch("local.clean._POLL_SECONDS", 0):
         code, first = said(capsys, "clean", "--everything", "--with-live", "clip-search", "--yes")
         assert (code, len(first["left"])) == (7, 1)
-        assert first["left"][0].startswith(under_way)
+        assert first["left"][0].startswith(f"{under_way}: a step may be at work")
+        cloud.store.put(under_way, "student/student.bin", "made after the run was ended")
+        # When it no longer can be, then Bedrock's job is stopped, which takes its time
+        cloud.age(under_way, timedelta(hours=1))
+        code, second = said(capsys, "clean", "--everything", "--with-live", "clip-search", "--yes")
+        assert (code, len(second["left"])) == (7, 1)
+        assert "is being stopped" in second["left"][0]
         # When it has stopped
         cloud.bedrock.jobs[under_way]["status"] = "Stopped"
-        code, second = said(capsys, "clean", "--everything", "--with-live", "clip-search", "--yes")
-    assert (code, second["left"], [run["run_id"] for run in second["runs"]]) == (0, [], [under_way])
+        code, last = said(capsys, "clean", "--everything", "--with-live", "clip-search", "--yes")
+    assert (code, last["left"], [run["run_id"] for run in last["runs"]]) == (0, [], [under_way])
     cloud.watch()
     assert versions(cloud) == []
     assert cloud.table.scan()["Items"] == []

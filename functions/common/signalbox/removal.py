@@ -1,10 +1,18 @@
 """Removal: what a run that was given up has made is deleted; each part can be deleted again without harm."""
 
+from datetime import timedelta
+
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.pipeline import Pipeline
-from signalbox.run import Part, Run
+from signalbox.run import Part, Run, State, now
 
+_LONGEST_STEP = timedelta(minutes=15)
+"""No function runs for longer (AWS Lambda developer guide, "Lambda quotas")."""
 _AT_WORK = frozenset({"InProgress", "Stopping"})
+
+
+class StepAtWork(Busy):
+    """A run was ended from outside so lately that a step may still be making something for it."""
 
 
 def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
@@ -19,9 +27,12 @@ def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
     ------
     Busy
         Bedrock cannot delete one of them for the moment: it is still at work on it, say.
+    StepAtWork
+        Nor may the run be forgotten for the moment.
     """
     if run.retired_at is None:
         raise ValueError(f"{run.id} has not been given up")
+    _let_steps_end(run)
     if run.gone < Part.DEPLOYMENT <= upto:
         found = _delete_deployment(run, pipeline.bedrock)
         run = pipeline.runs.note_gone(run, Part.DEPLOYMENT, f"deployment {found} retired" if found else "")
@@ -47,6 +58,14 @@ def remove_run(run: Run, pipeline: Pipeline) -> None:
         raise ValueError(f"{run.id} has something at Bedrock still")
     pipeline.store.delete_run(run.id)
     pipeline.runs.delete(run)
+
+
+def _let_steps_end(run: Run) -> None:
+    """Make sure that no step is at work on a run that failed, which would start a job that nobody knows of."""
+    failed_at = [moment.at for moment in run.history if moment.state is State.FAILED]
+    known_since = min([*failed_at, *([run.released_at] if run.released_at else [])], default=None)
+    if run.state is State.FAILED and known_since is not None and now() - known_since < _LONGEST_STEP:
+        raise StepAtWork(f"a step may be at work on it until {known_since + _LONGEST_STEP:%H:%M} (UTC)")
 
 
 def _delete_deployment(run: Run, bedrock: Bedrock) -> str | None:
