@@ -25,7 +25,7 @@ run: setup ## the whole story on this machine: dataset in, router out
 .PHONY: test
 test: setup ## every test
 	.venv/bin/python -m pytest --numprocesses auto --dist loadgroup \
-		tests/unit tests/integration tests/privileges tests/fuzz
+		tests/unit tests/integration tests/privileges tests/fuzz tests/faults
 	.venv/bin/python -m pytest tests/e2e tests/browser
 
 .PHONY: pictures
