@@ -65,8 +65,10 @@ class Convolution:
 
     def __init__(self, words: np.ndarray, taps: np.ndarray, offset: np.ndarray, votes: np.ndarray) -> None:
         self._words = words
-        self._taps = np.ascontiguousarray(taps.transpose(1, 0, 2))
-        self.ends = self._taps[:, -2:].astype(np.int16) << _BITS
+        self._hashes = np.append(words, np.uint32(0))  # the last place is that of whatever is unknown
+        taps = np.insert(taps, len(words), 0, axis=0).transpose(1, 0, 2)
+        self._taps = taps.astype(np.int16, order="C") << _BITS
+        self.ends = self._taps[:, -2:]
         self._offset = offset
         self._votes = votes.astype(np.float64)
         # Taps are times 2**6.
@@ -77,10 +79,8 @@ class Convolution:
     def taps(self, hashes: np.ndarray) -> np.ndarray:
         """Return (3, n, f) int16 what words of these hashes (n) uint32 add, times 2**6."""
         places = self._words.searchsorted(hashes)
-        known = self._words.take(places, mode="clip") == hashes
-        taps = self._taps.take(places, axis=1).astype(np.int16)
-        taps *= known[:, None].astype(np.int16) << _BITS
-        return taps
+        np.copyto(places, len(self._words), where=self._hashes.take(places) != hashes)
+        return self._taps.take(places, axis=1)
 
     def respond(self, taps: np.ndarray, rows: np.ndarray, windows: list[slice]) -> Response:
         """Return what the filters make of queries.

@@ -140,16 +140,6 @@ def spell(words: Sequence[str]) -> Spelling:
     lengths = [len(word) + 1 for word in words]
     borders = np.array([0, *itertools.accumulate(lengths)])
     begins_of_words, ends_of_words = borders[:-1], borders[1:]
-    before, moved_back = prefix.take(begins_of_words), _INVERSES.take(begins_of_words)
-    joints = np.empty((5, len(words)), dtype=np.uint64)
-    heads, factors, wholes, as_first, as_last = joints
-    np.multiply(prefix.take(ends_of_words) - before, moved_back, out=heads)
-    heads += _WORD_SALT
-    _POWERS.take(lengths, out=factors, mode="clip")
-    np.multiply(prefix.take(ends_of_words + 1) - before, moved_back, out=wholes)
-    np.add(wholes, _WORD_SALT, out=as_last)
-    np.multiply(as_last, _FIRST_SALT, out=as_first)
-
     sizes = np.array(list(map(_INSIDE.__getitem__, lengths)), dtype=np.intp)
     places = np.concatenate([_NOWHERE, *map(_runs, lengths)], axis=1)
     places += begins_of_words.repeat(sizes)
@@ -158,20 +148,31 @@ def spell(words: Sequence[str]) -> Spelling:
     hashes -= prefix.take(begins)
     hashes *= _INVERSES.take(begins)
     ends_of_hashes = sizes.cumsum()
-    hashes.put(ends_of_hashes - 1, as_last)
+    words_among_hashes = ends_of_hashes - 1
+
+    joints = np.empty((5, len(words)), dtype=np.uint64)
+    heads, factors, wholes, as_first, as_last = joints
+    np.subtract(prefix.take(ends_of_words), prefix.take(begins_of_words), out=heads)
+    heads *= _INVERSES.take(begins_of_words)
+    heads += _WORD_SALT
+    _POWERS.take(lengths, out=factors, mode="clip")
+    hashes.take(words_among_hashes, out=wholes, mode="clip")
+    np.add(wholes, _WORD_SALT, out=as_last)
+    np.multiply(as_last, _FIRST_SALT, out=as_first)
+    hashes.put(words_among_hashes, as_last)
     return Spelling(_mixed(hashes), ends_of_hashes, joints)
 
 
 @lru_cache(maxsize=LONGEST + 1)
 def _runs(length: int) -> np.ndarray:
-    """Return (2, r + 1) where the runs of characters in a word begin and end, and a place for the word itself.
+    """Return (2, r + 1) where the runs of characters in a word begin and end, and the word with both its spaces.
 
     The length is that of the word and the space before it. A run may begin or end with a space, and so reach from
     one space to the next.
     """
     begins, sizes = np.indices((length, len(CHARACTERS))).reshape(2, -1)
     places = np.array([begins, begins + CHARACTERS[0] + sizes])
-    return np.append(places[:, places[1] <= length + 1], [[0], [0]], axis=1)
+    return np.append(places[:, places[1] <= length + 1], [[0], [length + 1]], axis=1)
 
 
 def join(joints: np.ndarray, query_of: np.ndarray | None, *, pairs: bool) -> Features:

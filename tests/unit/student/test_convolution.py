@@ -167,6 +167,13 @@ def test_there_is_always_something_to_fit(queries) -> None:
     assert all(np.isfinite(part).all() for part in fitted.whole_numbers())
 
 
+def test_labels_may_be_learned_from_words_that_no_two_queries_share() -> None:
+    examples = [(chr(0x4E00 + place), Answer(label="ab"[place % 2])) for place in range(30)]
+    student = train(examples, Labels(labels=("a", "b")), task="apart", run_id="apart-0123456789ab").student
+    assert len(student.model.words) == 0
+    assert student.answer("\u4e00 \u4e01").label in {"a", "b"}
+
+
 def test_weights_have_no_convolution(taught_weights, taught_labels) -> None:
     assert taught_weights.student.model.taps.size == 0
     assert taught_labels.student.model.taps.size > 0
