@@ -188,6 +188,20 @@ def test_names_tokens_and_quota(make, evaluation, refused) -> None:
     assert [job["evaluationTaskTypes"] for job in listed] == [["General"]]
 
 
+def test_a_job_that_is_over_is_deleted_and_one_that_is_not_there_is_named(make, evaluation, refused) -> None:
+    call = make()
+    over = call("CreateEvaluationJob", **evaluation)["jobArn"]
+    call("StopEvaluationJob", jobIdentifier=over)
+    unknown = over[:-12] + "zzzzzzzzzzzz"
+    answer = call("BatchDeleteEvaluationJob", jobIdentifiers=[over, unknown])
+    assert [job["jobIdentifier"] for job in answer["evaluationJobs"]] == [over]
+    assert [(error["jobIdentifier"], error["code"]) for error in answer["errors"]] == [
+        (unknown, "ResourceNotFoundException")
+    ]
+    with refused("ResourceNotFoundException"):
+        call("GetEvaluationJob", jobIdentifier=over)
+
+
 def test_a_dataset_holds_up_to_a_thousand_prompts() -> None:
     assert len(read_rows(b"\n".join([line()] * 1000), "bedrock-student")) == 1000
     with pytest.raises(DatasetError, match="1001 prompts"):
