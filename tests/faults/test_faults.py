@@ -14,22 +14,25 @@ from tests.faults.campaign import Campaign, befalls, campaign
 from tests.faults.faults import KINDS
 from tests.faults.scenarios import SCENARIOS, Scenario
 
-WANTED = os.environ.get("FAULTS", "8")
+WANTED = os.environ.get("FAULTS", "6")
 ALL = WANTED == "all"
 FAULTS = 0 if ALL else int(WANTED)
 LOSSES, ORDERS, STORMS = (1000, 400, 60) if ALL else (1 + FAULTS // 8, 1 + FAULTS // 4, 1 + FAULTS // 8)
-NAMES = [scenario.name for scenario in SCENARIOS]
+ONE_WORKER_EACH = [
+    pytest.param(scenario, id=scenario.name, marks=() if ALL else pytest.mark.xdist_group(scenario.name))
+    for scenario in SCENARIOS
+]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def course(request: pytest.FixtureRequest, student: bytes, trained: object) -> Iterator[Campaign]:
-    """The campaign of a scenario."""
+    """The campaign of a scenario; every fault begins with going back to where it befalls."""
     scenario: Scenario = request.param
     with campaign(scenario, student, trained, "<html></html>") as recorded:
         yield recorded
 
 
-scenarios = pytest.mark.parametrize("course", SCENARIOS, ids=NAMES, indirect=True)
+scenarios = pytest.mark.parametrize("course", ONE_WORKER_EACH, indirect=True)
 
 
 def _count(tried: dict[str, int], what: str, number: int = 1) -> None:

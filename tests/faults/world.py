@@ -23,7 +23,7 @@ from tests.unit.template.stack import ACCOUNT
 
 _SERVICES = ("s3", "dynamodb", "events", "sns", "cloudwatch", "bedrock", "bedrock-runtime")
 _KEPT = ("s3", "dynamodb", "cloudwatch")
-_BEDROCK = ("jobs", "deployments", "evaluations", "calls", "asked")
+_BEDROCK = ("jobs", "deployments", "evaluations", "deleted_models", "lost", "calls", "asked")
 _OWN = ("pending", "announced", "invoked", "crashes", "mails_sent", "turns")
 LAMBDA_RETRIES = 2
 """How often Lambda tries an asynchronous invocation again."""
