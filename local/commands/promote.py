@@ -4,8 +4,9 @@ import argparse
 from typing import Any
 
 from local.commands.options import add_ports, command
-from local.commands.request import add_request, follow_request
+from local.commands.request import add_request, follow_request, name_of
 from signalbox.events import Asked
+from signalbox.run import is_run_id
 
 
 def add(commands: Any) -> None:
@@ -21,7 +22,7 @@ def add(commands: Any) -> None:
         ),
         examples='promote video-search-0123456789ab --reason "the judge is wrong about sport" --by ada',
     )
-    parser.add_argument("run_id", metavar="RUN", help="id of a run")
+    parser.add_argument("run_id", metavar="RUN", type=name_of("id of a run", is_run_id), help="id of a run")
     add_request(parser)
     add_ports(parser)
     parser.set_defaults(run=run)

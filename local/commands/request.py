@@ -58,6 +58,17 @@ def _instead_of(live: Live) -> str:
     return f", in place of {live.previous.run_id}" if live.previous else ""
 
 
+def name_of(kind: str, fits: Callable[[str], bool]) -> Callable[[str], str]:
+    """Return a parser of an argument that is a name."""
+
+    def parsed(text: str) -> str:
+        if not fits(text):
+            raise argparse.ArgumentTypeError(f"this is not the {kind}")
+        return text
+
+    return parsed
+
+
 def _text(longest: int) -> Callable[[str], str]:
     """Return a parser of an argument that says something, and not too much."""
 

@@ -3,9 +3,10 @@
 import argparse
 from typing import Any
 
-from local.commands.options import add_ports, command
-from local.commands.request import add_request, follow_request
+from local.commands.options import add_ports, app_of, command
+from local.commands.request import add_request, follow_request, name_of
 from signalbox.events import Asked
+from signalbox.task import is_task_name
 
 
 def add(commands: Any) -> None:
@@ -15,18 +16,23 @@ def add(commands: Any) -> None:
         "rollback",
         help="make the model live again that was live before",
         description=(
-            "Asks for the live pointer of a task to go back to the model before. The reason is kept with the\n"
-            "run that is withdrawn and mailed. It puts an event on the app's bus, as one AWS CLI call does\n"
-            "(docs/promotion.md), and waits for the answer: exit 0 the model before is live, 6 refused."
+            "Asks for what is live for a task to be withdrawn, so that the model before is live again. The\n"
+            "reason is kept with the run that is withdrawn and mailed. It puts an event on the app's bus, as\n"
+            "one AWS CLI call does (docs/promotion.md), and waits for the answer: exit 0 the model before is\n"
+            "live, 6 refused."
         ),
         examples='rollback video-search --reason "worse on sport since this morning" --by ada',
     )
-    parser.add_argument("task", metavar="TASK", help="name of a task")
+    parser.add_argument(
+        "task", metavar="TASK", type=name_of("name of a task", is_task_name), help="name of a task"
+    )
     add_request(parser)
     add_ports(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, wait, and say what came of it."""
-    return follow_request(options, Asked.ROLLBACK, task=options.task)
+    """Ask for what is live at this moment to be withdrawn, wait, and say what came of it."""
+    live = app_of(options).runs.live(options.task)
+    withdrawn = {"run_id": live.run_id} if live else {}
+    return follow_request(options, Asked.ROLLBACK, task=options.task, **withdrawn)

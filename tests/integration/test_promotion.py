@@ -184,7 +184,10 @@ def test_a_rollback_asked_before_the_pointer_moved_is_refused(app: Cloud) -> Non
     ("kind", "detail", "reason"),
     [
         ("PromotionRequested", {"run_id": "clip-search-0", "reason": "x"}, "there is no run clip-search-0"),
-        ("PromotionRequested", {"run_id": "LIVE#clip-search", "reason": "x"}, "there is no run LIVE#clip-search"),
+        ("PromotionRequested", {"run_id": "LIVE#clip-search", "reason": "x"}, "run_id is not the id of a run"),
+        ("PromotionRequested", {"run_id": "x" * 3000, "reason": "x"}, "run_id is not the id of a run"),
+        ("RollbackRequested", {"task": "nosuch\nSubject: x", "reason": "x"}, "task is not the name of a task"),
+        ("RollbackRequested", {"task": "t" * 3000, "reason": "x"}, "task is not the name of a task"),
         ("PromotionRequested", {"reason": "x"}, "run_id is required: a text"),
         ("PromotionRequested", {"run_id": "r"}, "reason is required: a text"),
         ("PromotionRequested", {"run_id": "r", "reason": " "}, "reason is required: a text"),
@@ -202,6 +205,45 @@ def test_what_cannot_be_considered_is_refused_with_the_reason(
     assert refusals(cloud) == [reason]
     assert cloud.pipeline().transactions.outcome(request_id).said == reason
     assert cloud.mails()
+
+
+def test_what_is_kept_and_mailed_of_a_refused_request_is_sound(cloud: Cloud) -> None:
+    hostile = {
+        "run_id": "r\r\nBcc: all\u202e",
+        "task": "t\nSubject: x",
+        "by": "b" * 3000,
+        "reason": "x" * 3000,
+    }
+    for kind in ("PromotionRequested", "RollbackRequested"):
+        request_id = cloud.ask(kind, **hostile)
+        cloud.settle()
+        kept = cloud.pipeline().transactions.outcome(request_id)
+        assert (kept.subject, len(kept.by), len(kept.reason)) == ("", 100, 1000)
+    for subject, text in cloud.mails():
+        assert subject.startswith("REFUSED no_task: ")
+        assert "Bcc" not in text
+        assert "Subject" not in text
+
+
+def test_a_request_for_an_unknown_run_is_refused_under_its_task(app: Cloud) -> None:
+    ask_for_promotion(app, f"{TASK}-0123456789ab")
+    ask_for_promotion(app, "another-0123456789ab")
+    assert [event["detail"]["task"] for event in app.published("RequestRefused")] == [TASK, ""]
+
+
+def test_a_rollback_may_name_the_run_that_it_means(app: Cloud) -> None:
+    # Given a rollback of the first model, which has been replaced within the same second
+    first, second = promoted(app), promoted(app)
+    app.ask("RollbackRequested", task=TASK, run_id=first.id, reason="worse", by="ada")
+    app.settle()
+    # Then the second stays, and whoever asked is told
+    assert app.live().run_id == second.id
+    (said,) = refusals(app)
+    assert said.startswith(f"{first.id} is not live, {second.id} is")
+    # And one that names it withdraws it
+    app.ask("RollbackRequested", task=TASK, run_id=second.id, reason="worse", by="ada")
+    app.settle()
+    assert app.live().run_id == first.id
 
 
 def test_a_run_that_is_live_or_under_way_or_failed_is_not_promoted(app: Cloud) -> None:

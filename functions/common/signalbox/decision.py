@@ -49,6 +49,7 @@ def _act(request: OperatorRequest, pipeline: Pipeline) -> None:
             by=request.by,
             reason=request.reason,
             asked_at=request.at,
+            run_id=request.run_id,
             request=request,
         )
     else:
@@ -98,12 +99,20 @@ def _require_promotable(run: Run, live: Live | None, pipeline: Pipeline) -> None
 
 def _refuse(request: OperatorRequest, reason: str, pipeline: Pipeline) -> None:
     """Tell people, then keep the answer; told twice is better than never."""
-    run = pipeline.runs.load(request.run_id)
-    pipeline.bus.refuse(request, run.task if run else request.task, reason)
+    pipeline.bus.refuse(request, request.task or _task_of(request.run_id, pipeline), reason)
     try:
         pipeline.transactions.refuse(request, reason)
     except Superseded:
         logger.info("request answered meanwhile")
+
+
+def _task_of(run_id: str, pipeline: Pipeline) -> str:
+    """Return the task of a run, also of one that is not there if its task is; "" otherwise."""
+    run = pipeline.runs.load(run_id)
+    if run is not None:
+        return run.task
+    named = task_of(run_id)
+    return named if named in pipeline.store.uploaded_tasks() else ""
 
 
 def _complete(run_id: str, pipeline: Pipeline) -> None:

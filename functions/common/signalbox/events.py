@@ -11,7 +11,9 @@ from aws_lambda_powertools.utilities.parser.models import (
 )
 from pydantic import BaseModel
 
-from signalbox.run import DatasetObject, Run
+from signalbox.run import DatasetObject, Run, is_run_id
+from signalbox.task import is_task_name
+from signalbox.wording import shortened
 
 SOURCE = "signalbox"
 OPERATOR_SOURCE = "signalbox.operator"
@@ -102,9 +104,12 @@ class OperatorRequest(BaseModel):
     at : datetime
         When it was asked (UTC, whole seconds).
     run_id, task : str
-        The run to promote; the task to roll back. "" is what is not there or is no text.
+        The run to promote; the task to roll back, and the run that is to be withdrawn by it ("" for whichever is
+        live). "" is what is not there or cannot be the name of one.
     reason, by : str
-        Why, and who says so; the reason is required.
+        Why, and who says so, no longer than they are kept.
+    fault : str
+        What the request lacks or has too much of, "" if it can be considered.
     """
 
     id: str
@@ -114,27 +119,12 @@ class OperatorRequest(BaseModel):
     task: str = ""
     reason: str = ""
     by: str = ""
+    fault: str = ""
 
     @property
     def subject(self) -> str:
         """The run or the task that it is about."""
         return self.run_id if self.asked is Asked.PROMOTION else self.task
-
-    @property
-    def fault(self) -> str:
-        """What the request lacks or has too much of, "" if it can be considered."""
-        subject = "run_id" if self.asked is Asked.PROMOTION else "task"
-        for name, most in (
-            (subject, NAME_OF_PERSON_LENGTH),
-            ("reason", REASON_LENGTH),
-            ("by", NAME_OF_PERSON_LENGTH),
-        ):
-            value = getattr(self, name)
-            if not value and name != "by":
-                return f"{name} is required: a text"
-            if len(value) > most:
-                return f"{name} has {len(value):,} characters, {most:,} are kept"
-        return ""
 
 
 class _AlarmState(BaseModel):
@@ -157,15 +147,40 @@ class AlarmEvent(EventBridgeModel):
 
 
 def request_in(event: dict[str, Any]) -> OperatorRequest:
-    """Return what a person asks for; what is missing or of another type is "", so that it can be refused in words."""
+    """Return what a person asks for, with what is wrong about it, so that it can be refused in words.
+
+    Only what is sound is kept of it: a name that can be one, and no more of a text than is stored and mailed.
+    """
     envelope = EventBridgeModel.model_validate(event)
     detail = event["detail"]
     said = {
-        name: detail[name].strip()
+        name: detail[name].strip() if isinstance(detail.get(name), str) else ""
         for name in ("run_id", "task", "reason", "by")
-        if isinstance(detail.get(name), str)
     }
-    return OperatorRequest(id=envelope.id, at=envelope.time, asked=Asked(envelope.detail_type), **said)
+    asked = Asked(envelope.detail_type)
+    kept = {
+        "run_id": said["run_id"] if is_run_id(said["run_id"]) else "",
+        "task": said["task"] if is_task_name(said["task"]) else "",
+        "reason": shortened(said["reason"], REASON_LENGTH),
+        "by": shortened(said["by"], NAME_OF_PERSON_LENGTH),
+    }
+    return OperatorRequest(id=envelope.id, at=envelope.time, asked=asked, fault=_fault(asked, said), **kept)
+
+
+def _fault(asked: Asked, said: dict[str, str]) -> str:
+    """Say what a request lacks or has too much of; "" if nothing."""
+    required = ("run_id" if asked is Asked.PROMOTION else "task", "reason")
+    for name in required:
+        if not said[name]:
+            return f"{name} is required: a text"
+    if said["run_id"] and not is_run_id(said["run_id"]):
+        return "run_id is not the id of a run"
+    if asked is Asked.ROLLBACK and not is_task_name(said["task"]):
+        return "task is not the name of a task"
+    for name, most in (("reason", REASON_LENGTH), ("by", NAME_OF_PERSON_LENGTH)):
+        if len(said[name]) > most:
+            return f"{name} has {len(said[name]):,} characters, {most:,} are kept"
+    return ""
 
 
 def dataset_in(event: dict[str, Any]) -> DatasetObject | None:

@@ -9,8 +9,9 @@ from botocore.config import Config
 
 from signalbox.events import Event, PipelineEvent
 from signalbox.measures import grades_in_words, mattering
-from signalbox.run import NO_TASK
+from signalbox.run import NO_TASK, is_run_id
 from signalbox.store import REPORT
+from signalbox.task import is_task_name
 from signalbox.wording import difference, harmless, shortened
 
 OUTCOMES = {
@@ -111,9 +112,10 @@ def notification_of(event: PipelineEvent, bucket: str, link: Link | None = None)
     link : Link | None
         To the report, if there is one.
     """
+    event = _sound(event)
     run, kind = event.detail, Event(event.detail_type)
-    outcome, task = OUTCOMES[kind], run.task or NO_TASK
-    headline, paragraphs, advice = _WRITERS[kind](_plain(run.summary))
+    outcome, task = OUTCOMES[kind], run.task
+    headline, paragraphs, advice = _WRITERS[kind](run.summary)
     title = f"{outcome.replace('_', ' ')} {task}: {shortened(headline, 200)}"
     facts = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
     text = [title, facts, f"What to do: {advice}", _report(run.run_id, bucket, link), _where(event, bucket)]
@@ -192,7 +194,7 @@ def _promoted(summary: dict[str, Any]) -> Written:
     by = summary.get("promoted_by")
     person = f"Promoted by {by.get('by') or 'a person'}: {by.get('reason')}" if by else ""
     advice = "nothing; the router answers with it within half a minute. The report compares all candidates."
-    return f"{summary['model']} is live", [person, _numbers(summary)], advice
+    return f"{summary['model']} is live", [person, _numbers(summary), _warnings(summary)], advice
 
 
 def _held(summary: dict[str, Any]) -> Written:
@@ -202,7 +204,11 @@ def _held(summary: dict[str, Any]) -> Written:
         "look at the report; add records where the model is wrong, or change the task's gates, and drop the dataset "
         "again. Or promote it all the same, with a reason. What was live stays live."
     )
-    return ", ".join(gate["name"] for gate in failed), [reasons, _numbers(summary)], advice
+    return (
+        ", ".join(gate["name"] for gate in failed),
+        [reasons, _numbers(summary), _warnings(summary)],
+        advice,
+    )
 
 
 def _rejected(summary: dict[str, Any]) -> Written:
@@ -267,6 +273,17 @@ _WRITERS = {
 }
 
 
+def _sound(event: PipelineEvent) -> PipelineEvent:
+    """Return an event of which every field can be shown: the names too, which somebody may have asked with."""
+    run = event.detail
+    sound = {
+        "run_id": run.run_id if is_run_id(run.run_id) else "",
+        "task": run.task if is_task_name(run.task) else NO_TASK,
+        "summary": _plain(run.summary),
+    }
+    return event.model_copy(update={"detail": run.model_copy(update=sound)})
+
+
 def _plain(found: Any) -> Any:
     """Put every text of a summary on one line, without characters that hide or reorder others."""
     match found:
@@ -282,6 +299,12 @@ def _plain(found: Any) -> Any:
 def _listed(title: str, entries: list[str]) -> str:
     more = [f"and {len(entries) - _LISTED} more"] if len(entries) > _LISTED else []
     return "\n".join([title, *(f"  - {shortened(entry)}" for entry in entries[:_LISTED] + more)])
+
+
+def _warnings(summary: dict[str, Any]) -> str:
+    """List what is odd about the dataset; the sentences quote no query."""
+    warnings = summary.get("warnings") or []
+    return _listed("To look at in the dataset:", warnings) if warnings else ""
 
 
 def _numbers(summary: dict[str, Any]) -> str:
@@ -308,6 +331,8 @@ def _numbers(summary: dict[str, Any]) -> str:
     verdict = []
     if compared := summary.get("compared_with_live"):
         verdict = [f"  Against {live.get('run_id', 'what is live')}: {difference(compared)}."]
+    if compared := summary.get("compared_on_live_golden"):
+        verdict.append(f"  On the golden set of {compared.get('run_id')}: {difference(compared)}.")
     return "\n".join(
         [f"Measured on {summary['golden']} golden queries ({summary['model']}):", *table, *verdict]
     )

@@ -70,6 +70,7 @@ def roll_back(
     by: str,
     reason: str,
     asked_at: datetime,
+    run_id: str = "",
     request: OperatorRequest | None = None,
 ) -> None:
     """Move the live pointer of a task back to the one before it, and say so of the run that is withdrawn.
@@ -78,6 +79,8 @@ def roll_back(
     ----------
     asked_at : datetime
         In whole seconds; whoever asked before the pointer was set meant another.
+    run_id : str
+        The run to be withdrawn; "" for whichever is live.
 
     Raises
     ------
@@ -89,6 +92,8 @@ def roll_back(
     live = pipeline.runs.live(task)
     if live is None:
         raise NotPossible(f"nothing is live for a task named {task}")
+    if run_id and run_id != live.run_id:
+        raise NotPossible(f"{run_id} is not live, {live.run_id} is; ask again if that one is to be withdrawn")
     if asked_at < live.since.replace(microsecond=0):
         raise NotPossible(
             f"{live.run_id} has gone live since this was asked; ask again if it is to be withdrawn"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
-from signalbox.task import NAME_LENGTH, NAME_PATTERN, Patience
+from signalbox.task import NAME_LENGTH, Patience, is_task_name
 
 NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
@@ -91,8 +91,7 @@ class DatasetObject(BaseModel):
     def task(self) -> str:
         """The task under whose folder it was dropped, datasets/<task>/; NO_TASK if it lies in no such folder."""
         parts = self.key.split("/")
-        named = len(parts) > 2 and len(parts[1]) <= NAME_LENGTH and re.fullmatch(NAME_PATTERN, parts[1])
-        return parts[1] if named else NO_TASK
+        return parts[1] if len(parts) > 2 and is_task_name(parts[1]) else NO_TASK
 
 
 class Failure(BaseModel):
@@ -202,6 +201,11 @@ def run_id_for(dataset: DatasetObject) -> str:
     version = dataset.version_id or f"{dataset.etag}\n{dataset.sequencer}"
     digest = hashlib.sha256("\n".join((dataset.bucket, dataset.key, version)).encode()).hexdigest()
     return f"{dataset.task}-{digest[:12]}"
+
+
+def is_run_id(text: str) -> bool:
+    """Tell whether a text can be the id of a run: it says nothing else, and fits wherever an id is put."""
+    return re.fullmatch(rf"[a-z0-9_-]{{1,{NAME_LENGTH + 13}}}", text) is not None
 
 
 def task_of(run_id: str) -> str:

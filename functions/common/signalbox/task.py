@@ -20,6 +20,11 @@ Tier = Literal["bedrock", "embedded", "baseline", "prior"]
 Spec = TypeVar("Spec", bound=BaseModel)
 
 
+def is_task_name(text: str) -> bool:
+    """Tell whether a task can be named so."""
+    return len(text) <= NAME_LENGTH and re.fullmatch(NAME_PATTERN, text) is not None
+
+
 class TaskError(ValueError):
     """A task spec cannot be used; `problems` says of each fault where it is and what to do."""
 

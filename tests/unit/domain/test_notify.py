@@ -262,3 +262,11 @@ def test_no_text_breaks_a_subject_the_size_or_the_chat(text: str, kind: Event) -
     assert content["description"].count("`") in (0, 6)
     for shown in (content["description"], content["title"], metadata["summary"], content["nextSteps"][0]):
         assert "<" not in shown
+
+
+@pytest.mark.parametrize("name", ["nosuch\nSubject: x", "t" * 3000, "a\x00b", "\u202e"])
+def test_a_name_that_somebody_made_up_is_in_no_part_of_a_message(name: str) -> None:
+    refused = notification_of(event_of(Event.REQUEST_REFUSED, about={"run_id": name, "task": name}), BUCKET)
+    assert (refused.task, refused.chat["metadata"]["additionalContext"]["run_id"]) == ("no_task", "")
+    assert name not in json.dumps(refused.request(), ensure_ascii=False)
+    assert refused.subject == "REFUSED no_task: nothing to go back to"

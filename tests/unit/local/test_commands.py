@@ -317,3 +317,21 @@ def test_a_request_needs_a_reason(
     with pytest.raises(SystemExit):
         parser().parse_args([*command.split(), *reason])
     assert "--reason" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", [["promote", "x" * 3000], ["promote", "a\nb"], ["rollback", "t" * 3000]])
+def test_a_request_names_what_can_be_a_name(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([*line, "--reason", "x"])
+    assert ended.value.code == 2
+    assert "this is not the" in capsys.readouterr().err
+
+
+def test_a_rollback_names_the_run_that_is_live_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Answers()
+    app.runs.live = lambda task: SimpleNamespace(run_id=f"{task}-0123456789ab")
+    monkeypatch.setattr("local.commands.rollback.app_of", lambda options: app)
+    monkeypatch.setattr("local.commands.request.app_of", lambda options: app)
+    options = parser().parse_args(["rollback", "t", "--reason", "x", "--by", "ada", "--no-wait", "--json"])
+    assert options.run(options) == 0
+    assert json.loads(app.entries[0]["Detail"])["run_id"] == "t-0123456789ab"
