@@ -1,6 +1,6 @@
-"""How sure a measured number is: 95 % intervals by the percentile bootstrap over the golden queries.
+"""How sure a measured number is: 95 % intervals, of shares exact, of all else by the percentile bootstrap.
 
-Every resample draws as many queries as there are, with replacement (Efron and Tibshirani, An Introduction to the
+Every resample draws as many golden queries as there are, with replacement (Efron and Tibshirani, An Introduction to the
 Bootstrap, 1993, chapter 13). The draws are seeded and depend on the number of queries only, so equal answers always
 give equal intervals, and two candidates are resampled alike.
 """
@@ -14,6 +14,7 @@ RESAMPLES = 2_000
 LEVEL = 0.95
 _SEED = 20_261_121
 _TAIL = (1 - LEVEL) / 2
+_EXACT = 1e-9
 
 Interval = tuple[float, float]
 Verdict = Literal["better", "worse", "no difference shown"]
@@ -55,11 +56,10 @@ def of_mean(values: np.ndarray) -> Interval | None:
 
 
 def of_share(hits: np.ndarray) -> Interval | None:
-    """Return the interval of a share of queries.
+    """Return the exact interval of a share of queries (Clopper and Pearson, Biometrika 26, 1934).
 
-    Where nearly every query hit, or none did, resamples are so much alike that they would feign certainty. The
-    interval therefore reaches at least as far as the exact one of a share of all, or of none, does (Clopper and
-    Pearson, Biometrika 26, 1934): for 20 of 20 queries from 0.83 to 1.
+    Resamples of a share near 1 are so much alike that they would feign certainty: of 19 hits of 20 none has much less.
+    The exact interval holds the truth in at least 95 of 100 cases, whatever it is: here from 0.751 to 0.999.
 
     Parameters
     ----------
@@ -68,9 +68,24 @@ def of_share(hits: np.ndarray) -> Interval | None:
     """
     if not len(hits):
         return None
-    low, high = of_mean(hits.astype(np.float64)) or (float(hits[0]), float(hits[0]))
-    least_of_all = _TAIL ** (1 / len(hits))
-    return min(low, least_of_all), max(high, 1 - least_of_all)
+    count = int(np.count_nonzero(hits))
+    return _least_share(count, len(hits)), 1 - _least_share(len(hits) - count, len(hits))
+
+
+@lru_cache(maxsize=256)
+def _least_share(hits: int, queries: int) -> float:
+    """Return the share at which so many hits or more are as rare as a tail of the interval; found by bisection."""
+    if hits == 0:
+        return 0.0
+    factorials = np.cumsum(np.log(np.maximum(np.arange(queries + 1), 1)))
+    counts = np.arange(hits, queries + 1)
+    ways = factorials[queries] - factorials[counts] - factorials[queries - counts]
+    low, high = 0.0, 1.0
+    while high - low > _EXACT:
+        share = (low + high) / 2
+        logarithms = ways + counts * np.log(share) + (queries - counts) * np.log1p(-share)
+        low, high = (share, high) if np.exp(logarithms).sum() < _TAIL else (low, share)
+    return (low + high) / 2
 
 
 def of_macro_f1(wanted: np.ndarray, given: np.ndarray) -> Interval | None:
@@ -104,7 +119,11 @@ def _counts(draws: np.ndarray, codes: np.ndarray, labels: np.ndarray) -> np.ndar
 
 
 def of_percentile(values: np.ndarray, share: float) -> Interval | None:
-    """Return the interval of a nearest-rank percentile; None with fewer than two values."""
+    """Return the interval of a nearest-rank percentile; None with fewer than two values.
+
+    It ends at the greatest value that was measured, so that of p95 of 50 values it holds the truth in about 90 of 100
+    cases: the chance that one of 50 lies beyond is 1 - 0.95^50 = 92 %.
+    """
     if len(values) < 2:
         return None
     ordered = np.sort(values)

@@ -88,9 +88,12 @@ def test_equal_values_have_an_interval_without_width() -> None:
         ([False] * 20, (0, 0.1684)),
         ([True], (0.025, 1)),
         ([False], (0, 0.975)),
+        ([True] * 19 + [False], (0.7513, 0.9987)),
+        ([True] * 2 + [False] * 18, (0.0123, 0.3170)),
+        ([True] * 990 + [False] * 10, (0.9817, 0.9952)),
     ],
 )
-def test_a_share_of_all_or_none_is_not_taken_for_certain(hits: list[bool], interval: tuple) -> None:
+def test_the_interval_of_a_share_is_the_exact_one(hits: list[bool], interval: tuple) -> None:
     assert uncertainty.of_share(np.array(hits)) == pytest.approx(interval, abs=1e-4)
 
 
@@ -141,17 +144,23 @@ Draw = Callable[[np.random.Generator], uncertainty.Interval]
     [  # of 100 queries each
         (0.05, lambda random: uncertainty.of_mean(random.gamma(2, 0.025, 100))),
         (0.0, lambda random: uncertainty.of_mean(random.normal(0, 0.05, 100))),
-        (0.85, lambda random: uncertainty.of_share(random.random(100) < 0.85)),
         (0.8201, lambda random: uncertainty.of_macro_f1(*labels(random))),
     ],
-    ids=["skewed errors", "paired differences", "a share", "macro F1"],
+    ids=["skewed errors", "paired differences", "macro F1"],
 )
 def test_about_95_of_100_intervals_hold_the_truth(true: float, draw: Draw) -> None:
     assert 0.92 <= coverage(true, draw) <= 0.975
 
 
-def test_intervals_of_a_share_near_1_are_rather_too_wide_than_too_narrow() -> None:
-    assert coverage(0.98, lambda random: uncertainty.of_share(random.random(100) < 0.98)) >= 0.95
+@pytest.mark.parametrize(("true", "queries"), [(0.95, 20), (0.98, 20), (0.85, 100), (0.98, 100)])
+def test_intervals_of_a_share_are_rather_too_wide_than_too_narrow(true: float, queries: int) -> None:
+    assert coverage(true, lambda random: uncertainty.of_share(random.random(queries) < true)) >= 0.95
+
+
+def test_the_interval_of_p95_of_50_holds_the_truth_in_about_90_of_100_cases() -> None:
+    true = -math.log(0.05)
+    draw = coverage(true, lambda random: uncertainty.of_percentile(random.exponential(size=50), 0.95))
+    assert 0.87 <= draw <= 0.93
 
 
 def coverage(true: float, draw: Draw) -> float:
