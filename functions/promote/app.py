@@ -1,4 +1,4 @@
-"""promote: the gates, a person or an alarm decide which model is live."""
+"""promote: the gates, a person or its health decide which model is live."""
 
 import os
 from functools import cache
@@ -7,30 +7,37 @@ from typing import Any
 import boto3
 
 from signalbox.decision import decide
-from signalbox.events import OPERATOR_SOURCE, AlarmEvent, request_in, run_id_in
+from signalbox.events import OPERATOR_SOURCE, AlarmEvent, Event, PipelineEvent, request_in, run_id_in
+from signalbox.health import Limits, RouteMetrics, on_alarm, on_health_check
 from signalbox.observability import observed
 from signalbox.pipeline import pipeline
 from signalbox.promote import promote
-from signalbox.rollback import FallbackAlarm, RouteFigures, on_alarm
 from signalbox.settings import setting
 
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Act on EvaluationCompleted or RunNudged, on a person's request, or on an alarm of the router's."""
+    """Act on EvaluationCompleted or RunNudged, on a person's request, or look at what was promoted lately."""
     match event["source"]:
         case "aws.cloudwatch":
-            alarm = AlarmEvent.model_validate(event)
-            of_fallbacks = FallbackAlarm(
-                setting("ROUTE_FALLBACK_ALARM"), float(setting("ROUTE_FALLBACK_SHARE"))
-            )
-            on_alarm(alarm, of_fallbacks, _figures(), pipeline())
+            on_alarm(AlarmEvent.model_validate(event), _limits(), _metrics(), pipeline())
         case source if source == OPERATOR_SOURCE:
             decide(request_in(event), pipeline())
+        case _ if event["detail-type"] == Event.HEALTH_CHECK_DUE:
+            on_health_check(PipelineEvent.model_validate(event), _limits(), _metrics(), pipeline())
         case _:
             promote(run_id_in(event), pipeline())
 
 
+def _limits() -> Limits:
+    return Limits(
+        fallback_share=float(setting("ROUTE_FALLBACK_SHARE")),
+        faults=int(setting("ROUTE_FAULTS")),
+        fault_share=float(setting("ROUTE_FAULT_SHARE")),
+    )
+
+
 @cache
-def _figures() -> RouteFigures:
-    return RouteFigures(boto3.client("cloudwatch"), os.environ["POWERTOOLS_METRICS_NAMESPACE"])
+def _metrics() -> RouteMetrics:
+    namespace = os.environ["POWERTOOLS_METRICS_NAMESPACE"]
+    return RouteMetrics(boto3.client("cloudwatch"), namespace, setting("ROUTE_FUNCTION"))

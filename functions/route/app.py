@@ -337,7 +337,18 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         status = answer["statusCode"]
         return answer | {"headers": HEADERS}
     finally:
-        count_fault(status)
+        count_fault(status, _failed_task(event) if status >= 500 else "")
+
+
+def _failed_task(event: dict[str, Any]) -> str:
+    """Return what a request that failed was for, if something is live for it; "" otherwise."""
+    try:
+        body = json.loads(_as_json(event)["body"])
+    except ValueError:
+        return ""
+    named = body.get("task") if isinstance(body, dict) else None
+    is_known = isinstance(named, str) and router.cache_info().currsize and router().knows(named)
+    return named if is_known else ""
 
 
 def _too_large(event: dict[str, Any]) -> dict[str, Any]:

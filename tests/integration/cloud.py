@@ -156,7 +156,7 @@ class Cloud:
         hooks.register("after-call.s3.PutObject", self._put)
         self.forget()
         _app("notify")._topic.cache_clear()
-        _app("promote")._figures.cache_clear()
+        _app("promote")._metrics.cache_clear()
         try:
             with clients, resources, sessions:
                 yield self
@@ -231,10 +231,32 @@ class Cloud:
         ]
         _client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
 
+    def put_calls(self, at: datetime, invocations: int, errors: int) -> None:
+        """Let CloudWatch know what Lambda counted of the route function at a moment."""
+        name = stack()["PromoteFunction"]["Environment"]["Variables"]["ROUTE_FUNCTION"]
+        dimensions = [{"Name": "FunctionName", "Value": name}]
+        data = [
+            {"MetricName": metric, "Dimensions": dimensions, "Timestamp": at, "Value": value, "Unit": "Count"}
+            for metric, value in (("Invocations", invocations), ("Errors", errors))
+        ]
+        _client("cloudwatch").put_metric_data(Namespace="AWS/Lambda", MetricData=data)
+
+    def put_service_faults(self, at: datetime, number: int) -> None:
+        """Let CloudWatch know how many server errors the router counted at a moment, of no task."""
+        namespace = stack()["PromoteFunction"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"]
+        dimensions = [{"Name": "service", "Value": "route"}]
+        faults = {
+            "MetricName": "RouteServerFaults",
+            "Dimensions": dimensions,
+            "Timestamp": at,
+            "Value": number,
+        }
+        _client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[faults])
+
     def ring(self, alarm: str, after: timedelta = timedelta(seconds=1)) -> Event:
         """Let CloudWatch announce that an alarm of the router's rings, a while after the latest pointer was set."""
         event = json.loads((PROJECT / f"events/promote/{alarm}Rang.json").read_text())
-        since = max(live.since for task in self.runs.live_tasks() if (live := self.live(task)))
+        since = max(live.since for live in self.runs.live_pointers())
         event["time"] = f"{since + after:%Y-%m-%dT%H:%M:%SZ}"
         self.announce(event)
         return event

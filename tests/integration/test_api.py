@@ -324,11 +324,17 @@ def test_a_refusal_is_counted_and_what_it_names_is_not_a_dimension(
 def test_a_fault_of_our_own_is_counted_and_raised_for_lambda_to_count_it_too(
     live: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
+    live.request("POST", "/route", ASK)
+    written_by(capsys)
     monkeypatch.setattr(Router, "route", mock.Mock(side_effect=ZeroDivisionError()))
-    with pytest.raises(UnforeseenError, match=r"^ZeroDivisionError; "):
-        live.request("POST", "/route", ASK)
-    (line,) = written_by(capsys)
-    assert line["RouteServerFaults"] == [1]
+    for asked in (ASK, ASK | {"task": "made-up"}):
+        with pytest.raises(UnforeseenError, match=r"^ZeroDivisionError; "):
+            live.request("POST", "/route", asked)
+    lines = written_by(capsys)
+    assert [(line["RouteServerFaults"], line.get("task")) for line in lines] == [
+        ([1], ASK["task"]),
+        ([1], None),
+    ]
 
 
 def test_an_instance_that_never_read_what_is_live_says_try_again(live: Cloud, monkeypatch: Any) -> None:

@@ -25,6 +25,7 @@ NAMESPACE = "Signalbox/signalbox"
 NOT_SHOWN = {
     ("Routed", "service", "task"): "promote reads it before it rolls a task back",
     ("RouteFallbacks", "service", "task"): "promote reads it before it rolls a task back",
+    ("RouteServerFaults", "service", "task"): "promote reads it before it rolls a task back",
     ("Routed", "service", "version"): "the alarm that ends a deployment reads it",
     ("RouteFallbacks", "service", "version"): "the alarm that ends a deployment reads it",
     ("RunCostUnknown", "service", "task"): "to look up whose cost is unknown, once the sum shows that one is",

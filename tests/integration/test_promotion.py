@@ -1,7 +1,7 @@
 """People and alarms decide, too: what was held goes live, what is live is taken back, what nobody needs is retired."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -316,6 +316,13 @@ def age_pointer(cloud: Cloud, by: timedelta) -> datetime:
     return since
 
 
+def ring_for_crashes(cloud: Cloud) -> dict[str, Any]:
+    """Let a tenth of the calls of the router crash half an hour after the promotion, and the alarm ring."""
+    since = age_pointer(cloud, timedelta(minutes=30))
+    cloud.put_calls(since + timedelta(minutes=5), invocations=100, errors=10)
+    return cloud.ring("FaultAlarm", timedelta(minutes=8))
+
+
 @pytest.mark.parametrize(
     ("routed", "fallbacks", "rolled_back"),
     [(100, 64, True), (100, 20, False), (100, 0, False), (9, 9, False), (0, 0, False)],
@@ -342,9 +349,9 @@ def test_fallbacks_before_the_promotion_are_not_laid_to_its_account(embedded: Cl
     promoted(embedded)
     second = promoted(embedded)
     since = age_pointer(embedded, timedelta(minutes=30))
-    embedded.put_figures(TASK, since - timedelta(minutes=5), Routed=1000, RouteFallbacks=1000)
-    embedded.put_figures(TASK, since + timedelta(minutes=5), Routed=100, RouteFallbacks=1)
-    embedded.ring("FallbackAlarm", timedelta(minutes=10))
+    embedded.put_figures(TASK, since - timedelta(minutes=1), Routed=1000, RouteFallbacks=1000)
+    embedded.put_figures(TASK, since + timedelta(minutes=2), Routed=100, RouteFallbacks=1)
+    embedded.ring("FallbackAlarm", timedelta(minutes=4))
     embedded.settle()
     assert embedded.live().run_id == second.id
 
@@ -352,11 +359,12 @@ def test_fallbacks_before_the_promotion_are_not_laid_to_its_account(embedded: Cl
 @pytest.mark.parametrize(
     ("after", "rolled_back"), [(timedelta(minutes=59), True), (timedelta(minutes=61), False)]
 )
-def test_the_alarm_on_server_errors_takes_back_what_was_promoted_within_the_hour(
+def test_crashes_of_the_router_take_back_what_was_promoted_within_the_hour(
     embedded: Cloud, after: timedelta, rolled_back: bool
 ) -> None:
     first, second = promoted(embedded), promoted(embedded)
-    age_pointer(embedded, timedelta(hours=2))
+    since = age_pointer(embedded, timedelta(hours=2))
+    embedded.put_calls(since + after - timedelta(minutes=2), invocations=100, errors=10)
     embedded.ring("FaultAlarm", after)
     embedded.settle()
     assert embedded.live().run_id == (first.id if rolled_back else second.id)
@@ -376,17 +384,82 @@ def test_an_alarm_speaks_against_recent_promotions_only(cloud: Cloud, why: str, 
     promoted(cloud)
     second = promoted(cloud)
     since = age_pointer(cloud, timedelta(hours=4))
-    cloud.put_figures(TASK, since + timedelta(minutes=2), Routed=100, RouteFallbacks=100)
+    for minutes in (1, 2, 3):
+        at = since + after - timedelta(minutes=minutes)
+        cloud.put_figures(TASK, at, Routed=100, RouteFallbacks=100)
+        cloud.put_calls(at, invocations=100, errors=100)
     cloud.ring("FallbackAlarm", after)
     cloud.ring("FaultAlarm", after)
     cloud.settle()
     assert cloud.live().run_id == second.id
 
 
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        ({"Routed": 12, "RouteFallbacks": 12}, "100% of its queries fell back, more than 20%,"),
+        ({"Routed": 50, "RouteFallbacks": 0, "RouteServerFaults": 5}, "5 requests for it failed with server errors"),
+        ({"Routed": 9, "RouteFallbacks": 9}, ""),
+        ({"Routed": 12, "RouteFallbacks": 1, "RouteServerFaults": 4}, ""),
+        ({"Routed": 1000, "RouteFallbacks": 0, "RouteServerFaults": 5}, ""),
+    ],
+    ids=["falls back", "fails", "too few to tell", "four failures", "five in a thousand"],
+)  # fmt: skip
+def test_watch_has_a_promotion_taken_back_whose_last_ten_minutes_are_bad(
+    embedded: Cloud, figures: dict[str, float], why: str
+) -> None:
+    # Given a promotion that was well for ten hours
+    first, second = promoted(embedded), promoted(embedded)
+    since = age_pointer(embedded, timedelta(hours=10))
+    embedded.put_figures(TASK, since + timedelta(hours=5), Routed=100_000, RouteFallbacks=0)
+    # When its model dies, and no alarm rings, as other tasks have most of the queries
+    embedded.put_figures("another", datetime.now(UTC) - timedelta(minutes=3), Routed=9_000, RouteFallbacks=0)
+    embedded.put_figures(TASK, datetime.now(UTC) - timedelta(minutes=3), **figures)
+    embedded.watch()
+    # Then it is taken back
+    live = embedded.live()
+    assert live.run_id == (first.id if why else second.id)
+    if why:
+        assert (live.how, live.by) == ("alarm", "health check")
+        assert live.reason == f"{why} after {second.id} had gone live"
+
+
+def test_throttling_and_what_the_router_counted_itself_are_no_crashes(embedded: Cloud) -> None:
+    promoted(embedded)
+    second = promoted(embedded)
+    since = age_pointer(embedded, timedelta(minutes=30))
+    at = since + timedelta(minutes=5)
+    embedded.put_calls(at, invocations=100, errors=10)
+    embedded.put_service_faults(at, 8)
+    embedded.ring("FaultAlarm", timedelta(minutes=8))
+    embedded.settle()
+    assert embedded.live().run_id == second.id
+
+
+def test_people_are_told_once_of_a_promotion_that_cannot_be_taken_back(app: Cloud) -> None:
+    first, _ = promoted(app), promoted(app)
+    age_pointer(app, timedelta(hours=1))
+    del app.bedrock.deployments[first.id]
+    app.put_figures(TASK, datetime.now(UTC) - timedelta(minutes=3), Routed=20, RouteFallbacks=20)
+    app.minute(3)
+    (reason,) = refusals(app)
+    assert reason.endswith(f"the deployment of {first.id} is gone; drop its dataset again")
+
+
+def test_watch_asks_for_no_look_where_nothing_can_be_taken_back(embedded: Cloud) -> None:
+    promoted(embedded)
+    embedded.watch()
+    assert embedded.published("HealthCheckDue") == []
+    promoted(embedded)
+    embedded.watch()
+    age_pointer(embedded, timedelta(hours=25))
+    embedded.watch()
+    assert len(embedded.published("HealthCheckDue")) == 1
+
+
 def test_an_alarm_that_arrives_again_rolls_back_once_and_never_a_first_model(embedded: Cloud) -> None:
     first, second = promoted(embedded), promoted(embedded)
-    age_pointer(embedded, timedelta(minutes=1))
-    event = embedded.ring("FaultAlarm")
+    event = ring_for_crashes(embedded)
     embedded.settle()
     assert embedded.live().run_id == first.id
     ask_for_promotion(embedded, second.id)
@@ -402,10 +475,10 @@ def test_an_alarm_that_arrives_again_rolls_back_once_and_never_a_first_model(emb
 def test_an_alarm_that_can_go_back_to_nothing_that_answers_leaves_what_is_live(app: Cloud) -> None:
     first, second = promoted(app), promoted(app)
     del app.bedrock.deployments[first.id]
-    app.ring("FaultAlarm")
+    ring_for_crashes(app)
     app.settle()
     assert app.live().run_id == second.id
-    reason = f"the API answered with server errors after {second.id} had gone live"
+    reason = f"10 of 100 calls of the router crashed after {second.id} had gone live"
     gone = f"the deployment of {first.id} is gone; drop its dataset again"
     assert refusals(app) == [f"{reason}, but {gone}"]
 
@@ -413,7 +486,7 @@ def test_an_alarm_that_can_go_back_to_nothing_that_answers_leaves_what_is_live(a
 def test_people_are_told_of_an_alarm_that_has_nothing_to_go_back_to(embedded: Cloud) -> None:
     first = promoted(embedded)
     embedded.mails()
-    embedded.ring("FaultAlarm")
+    ring_for_crashes(embedded)
     embedded.settle()
     assert embedded.live().run_id == first.id
     ((subject, text),) = embedded.mails()

@@ -31,7 +31,7 @@ def decide(request: OperatorRequest, pipeline: Pipeline) -> None:
             return
         except NotPossible as reason:
             logger.info("request refused", extra={"asked": request.asked, "reason": str(reason)})
-            _refuse(request, str(reason), pipeline)
+            refuse(request, str(reason), pipeline)
             return
         except Superseded as superseded:
             logger.info("request tried again", extra={"reason": str(superseded)})
@@ -97,7 +97,7 @@ def _require_promotable(run: Run, live: Live | None, pipeline: Pipeline) -> None
     require_deployment(run.id, run.deployment_arn, pipeline)
 
 
-def _refuse(request: OperatorRequest, reason: str, pipeline: Pipeline) -> None:
+def refuse(request: OperatorRequest, reason: str, pipeline: Pipeline) -> None:
     """Tell people, then keep the answer; told twice is better than never."""
     pipeline.bus.refuse(request, request.task or _task_of(request.run_id, pipeline), reason)
     try:

@@ -37,6 +37,7 @@ class Event(StrEnum):
     RUN_FAILED = "RunFailed"
     RUN_STALLED = "RunStalled"
     RUN_NUDGED = "RunNudged"
+    HEALTH_CHECK_DUE = "HealthCheckDue"
     RETIREMENT_DUE = "RetirementDue"
     REMOVAL_DUE = "RemovalDue"
 
@@ -58,7 +59,7 @@ class RunDetail(BaseModel):
     Attributes
     ----------
     run_id, task : str
-        "" in RequestRefused where the request named none that exists.
+        "" in RequestRefused where the request named none that exists, and in HealthCheckDue, which is about all.
     state : str
         The state the run was in when the event was published; "" without a run.
     at : datetime
@@ -245,6 +246,16 @@ class EventBus:
             If EventBridge did not take it; the run's outbox keeps it.
         """
         self._put(event, run_id=run.id, task=run.task, state=run.state, summary=_facts(run))
+
+    def check_health(self) -> None:
+        """Publish that what was promoted lately is to be looked at.
+
+        Raises
+        ------
+        RuntimeError
+            If EventBridge did not take it.
+        """
+        self._put(Event.HEALTH_CHECK_DUE, run_id="", task="", state="")
 
     def refuse(self, request: OperatorRequest, task: str, reason: str) -> None:
         """Publish that a person's request cannot be done, and why.

@@ -1,9 +1,11 @@
 """The live pointer of a task: which run answers, with all that the router needs but the student itself."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+
+from signalbox.task import Task
 
 LIVE_PREFIX = "LIVE#"
 LIVE_ITEMS = "live"
@@ -79,6 +81,12 @@ class Live(Named):
     def run_ids(self) -> set[str]:
         """The runs whose deployments are kept: the live one and the one before it."""
         return {self.run_id} | ({self.previous.run_id} if self.previous else set())
+
+    def is_on_trial(self, at: datetime) -> bool:
+        """Tell whether a promotion, and no rollback, has set it within the task's `serve.rollback_hours`."""
+        allowed = timedelta(hours=Task.model_validate(self.task).serve.rollback_hours)
+        promoted = self.how in ("gates", "person")
+        return promoted and timedelta() <= at - self.since.replace(microsecond=0) <= allowed
 
     def as_previous(self) -> "Live":
         """Return the pointer as its successor keeps it."""

@@ -1,10 +1,9 @@
-"""Rollback: the live pointer goes back to the model before, because a person asks for it or an alarm rings."""
+"""Rollback: the live pointer goes back to the model before, because a person asks for it or it fails."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Literal
 
-from signalbox.events import AlarmEvent, Asked, OperatorRequest
+from signalbox.events import OperatorRequest
 from signalbox.live import Live, Rollback
 from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
@@ -12,54 +11,10 @@ from signalbox.promote import pointer_of
 from signalbox.publication import complete
 from signalbox.run import Run, State, Superseded, now
 from signalbox.store import TASK, VALIDATION
-from signalbox.task import Task
-
-SERVICE = "route"
-"""The router's figures have the dimensions service and task (`route_metrics`)."""
-_LEAST_ROUTED = 10
-"""Queries since its promotion below which a task's share of fallbacks says nothing."""
-_MINUTE = timedelta(minutes=1)
-_FAULTS_SUSPECT = timedelta(hours=1)
-"""How recent a promotion must be for server errors, which no task is named with, to be laid to its account."""
 
 
 class NotPossible(Exception):
     """What was asked for cannot be done; the message says why, and what can."""
-
-
-class RouteFigures:
-    """What CloudWatch knows of the router's answers.
-
-    Parameters
-    ----------
-    cloudwatch : boto3 CloudWatch client
-    namespace : str
-        Under which the router counts.
-    """
-
-    def __init__(self, cloudwatch: Any, namespace: str) -> None:
-        self._cloudwatch = cloudwatch
-        self._namespace = namespace
-
-    def fallback_share(self, task: str, since: datetime, until: datetime) -> float | None:
-        """Return which share of a task's queries fell back, in whole minutes from `since`; None of too few queries."""
-        fallbacks, routed = (self._sum(name, task, since, until) for name in ("RouteFallbacks", "Routed"))
-        return fallbacks / routed if routed >= _LEAST_ROUTED else None
-
-    def _sum(self, metric: str, task: str, since: datetime, until: datetime) -> float:
-        dimensions = [{"Name": "service", "Value": SERVICE}, {"Name": "task", "Value": task}]
-        wanted = {"Namespace": self._namespace, "MetricName": metric, "Dimensions": dimensions}
-        start = (
-            since.replace(second=0, microsecond=0) + _MINUTE
-        )  # CloudWatch would begin with the minute before
-        if start >= until:
-            return 0.0
-        answer = self._cloudwatch.get_metric_data(
-            MetricDataQueries=[{"Id": "sum", "MetricStat": {"Metric": wanted, "Period": 60, "Stat": "Sum"}}],
-            StartTime=start,
-            EndTime=until,
-        )
-        return sum(answer["MetricDataResults"][0]["Values"])
 
 
 def roll_back(
@@ -128,44 +83,6 @@ def roll_back(
     pipeline.deliver(moved)
 
 
-@dataclass(frozen=True)
-class FallbackAlarm:
-    """The alarm that rings when too many queries fall back: its name, and the share above which it does."""
-
-    name: str
-    share: float
-
-
-def on_alarm(
-    alarm: AlarmEvent, of_fallbacks: FallbackAlarm, figures: RouteFigures, pipeline: Pipeline
-) -> None:
-    """Roll back the tasks whose latest promotion an alarm of the router's speaks against.
-
-    Parameters
-    ----------
-    of_fallbacks : FallbackAlarm
-        Any other alarm rings for server errors.
-
-    Raises
-    ------
-    Superseded
-        If a pointer moved meanwhile; the tasks that have been rolled back are not looked at again.
-    """
-    name, at = alarm.detail.alarmName, alarm.time
-    asks = OperatorRequest(id=alarm.id, at=at, asked=Asked.ROLLBACK, by=name)
-    for task in pipeline.runs.live_tasks():
-        live = pipeline.runs.live(task)
-        if live is None or not _may_be_withdrawn(live, at):
-            continue
-        if name == of_fallbacks.name:
-            why = _falls_back(live, at, of_fallbacks.share, figures)
-        else:
-            why = "the API answered with server errors" if at - live.since <= _FAULTS_SUSPECT else ""
-        if why:
-            reason = f"{why} after {live.run_id} had gone live"
-            _withdraw(asks.model_copy(update={"task": task, "reason": reason}), pipeline)
-
-
 def require_deployment(run_id: str, deployment_arn: str | None, pipeline: Pipeline) -> None:
     """Make sure that the deployment of a run, if it has one, can be asked.
 
@@ -196,28 +113,3 @@ def _restored(live: Live, pipeline: Pipeline) -> Live:
 def _is_whole(run: Run, pipeline: Pipeline) -> bool:
     kept = all(pipeline.store.has(run.id, name) for name in (TASK, VALIDATION))
     return kept and run.state is State.PROMOTED and run.retired_at is None
-
-
-def _may_be_withdrawn(live: Live, at: datetime) -> bool:
-    """Tell a pointer that a promotion set lately, before the alarm rang."""
-    allowed = timedelta(hours=Task.model_validate(live.task).serve.rollback_hours)
-    promoted = live.how in ("gates", "person")
-    return promoted and timedelta() <= at - live.since.replace(microsecond=0) <= allowed
-
-
-def _falls_back(live: Live, at: datetime, limit: float, figures: RouteFigures) -> str:
-    share = figures.fallback_share(live.task_name, live.since, at)
-    return (
-        ""
-        if share is None or share <= limit
-        else f"{share:.0%} of its queries fell back, more than {limit:.0%},"
-    )
-
-
-def _withdraw(asks: OperatorRequest, pipeline: Pipeline) -> None:
-    """Roll back for an alarm, or publish why it cannot be done: a person has to do something else then."""
-    try:
-        roll_back(asks.task, pipeline, how="alarm", by=asks.by, reason=asks.reason, asked_at=asks.at)
-    except NotPossible as impossible:
-        logger.error("alarm, but no rollback", extra={"task": asks.task, "reason": str(impossible)})
-        pipeline.bus.refuse(asks, asks.task, f"{asks.reason}, but {impossible}")

@@ -210,6 +210,10 @@ class Router:
             for opinion in opinions
         ]
 
+    def knows(self, task_name: str) -> bool:
+        """Tell whether something is live for a task, as far as is known without asking."""
+        return task_name in self._known
+
     def live(self, task_name: str) -> Live:
         """Return the live pointer of a task.
 

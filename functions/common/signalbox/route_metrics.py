@@ -4,7 +4,8 @@ Most are by task, and only what alarms read is also summed up over all tasks, an
 
 - by service and task: all of them;
 - by service, and by service and version: `Routed` and `RouteFallbacks`;
-- by service: `RouteClientFaults` and `RouteServerFaults`. A refused request may name any task, so none is counted so.
+- by service: `RouteClientFaults` and `RouteServerFaults`. A refused request may name any task, so none is counted so;
+  one that failed is counted by its task, too, if something is live for it.
 
 What did not happen is not written, except where a share is wanted: `RouteFallbacks`, `RouteCacheHits` and
 `RouteUnfamiliar` are 0 or 1 for each query, so their average is their share of the queries.
@@ -63,11 +64,20 @@ def count_answers(task: str, answers: Sequence[Routed], latency_metric: str, mil
     write(figures, [(_BY_TASK, figures), (_BY_VERSION, _ALARMED)], task=task, version=_version())
 
 
-def count_fault(status: int) -> None:
-    """Write that a request was refused (4xx) or failed (5xx), if it was."""
-    if status >= 400:
-        name = "RouteServerFaults" if status >= 500 else "RouteClientFaults"
-        write({name: [1]}, [(_BY_SERVICE, [name])])
+def count_fault(status: int, task: str = "") -> None:
+    """Write that a request was refused (4xx) or failed (5xx), if it was.
+
+    Parameters
+    ----------
+    task : str
+        What a failed request was for, if something is known to be live for it; "" otherwise.
+    """
+    if status >= 500:
+        name = "RouteServerFaults"
+        by = _BY_SERVICE + (_BY_TASK if task else [])
+        write({name: [1]}, [(by, [name])], **({"task": task} if task else {}))
+    elif status >= 400:
+        write({"RouteClientFaults": [1]}, [(_BY_SERVICE, ["RouteClientFaults"])])
 
 
 def _happened(routed: Routed) -> list[str]:

@@ -391,10 +391,10 @@ class RunTable:
         """Return every ended run that still holds a deployment, the longest ended first."""
         return map(_run, self._query(ACTIVE_INDEX, _ACTIVE, _DEPLOYED))
 
-    def live_tasks(self) -> list[str]:
-        """Return the tasks for which something is live; the index lags behind the table a little."""
+    def live_pointers(self) -> list[Live]:
+        """Return what is live for each task; the index lags behind the table a little."""
         items = self._query(ACTIVE_INDEX, _ACTIVE, LIVE_ITEMS)
-        return [item["id"].removeprefix(LIVE_PREFIX) for item in items]
+        return [Live.model_validate_json(item["pointer"]) for item in items]
 
     def of_task(self, task: str, limit: int | None = None) -> list[Run]:
         """Return the runs of a task, the newest first, `limit` of them at most.

@@ -39,6 +39,7 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
     """
     now = datetime.now(UTC)
     nudged = _heal_all(now, pipeline, nudge_after)
+    _check_health(pipeline, now)
     look_through(pipeline, now, retire_after)
     _register_unannounced(pipeline, now, nudge_after)  # after healing: S3 may be slow, or not answer
     console.publish(pipeline)
@@ -56,6 +57,15 @@ def _heal_all(now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:
         except Exception:  # one run that cannot be healed must not keep the others waiting
             logger.exception("run not healed", extra={"run_id": run.id})
     return nudged
+
+
+def _check_health(pipeline: Pipeline, now: datetime) -> None:
+    """Ask for a look at what was promoted lately, if any of it can be taken back; whoever looks has the rights."""
+    try:
+        if any(live.previous and live.is_on_trial(now) for live in pipeline.runs.live_pointers()):
+            pipeline.bus.check_health()
+    except Exception:  # must not keep runs from being healed
+        logger.exception("health not checked")
 
 
 def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> None:

@@ -149,3 +149,10 @@ def test_a_refusal_is_counted_without_a_task(
 def test_what_is_well_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
     count_fault(200)
     assert capsys.readouterr().out == ""
+
+
+def test_a_failure_is_counted_by_its_task_too_where_one_is_live(capsys: pytest.CaptureFixture[str]) -> None:
+    count_fault(500, "clip-search")
+    written = line(capsys)
+    assert dimension_sets(written, "RouteServerFaults") == [["service"], ["service", "task"]]
+    assert written["task"] == "clip-search"
