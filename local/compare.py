@@ -6,6 +6,7 @@ from typing import Any
 
 from local.client import App
 from signalbox import measures
+from signalbox.gates import LEAST_COMPARED
 from signalbox.query import normalise
 from signalbox.scoring import Comparison, Prediction, compare
 from signalbox.store import METRICS, TASK, predictions_of
@@ -84,19 +85,20 @@ def paired(own: Evaluated, rival: Evaluated) -> Comparison | str:
     ]
     if not shared:
         return "the two golden sets have no query with the same reference in common"
-    return compare(
+    found = compare(
         [own.predictions[query] for query in shared],
         [rival.predictions[query] for query in shared],
         own.task.output,
     )
+    if found.queries < LEAST_COMPARED:
+        return f"too few shared queries ({found.queries}) that both answered, at least {LEAST_COMPARED} are needed"
+    return found
 
 
 def in_words(own: Evaluated, rival: Evaluated, found: Comparison | str) -> str:
     """Say in one sentence how the first run compares with the second."""
     if isinstance(found, str):
         return f"No paired difference: {found}."
-    if found.worse_by is None:
-        return "No paired difference: there is no shared query that both gave a usable answer to."
     measure = "accuracy" if own.metrics.get("output") == "labels" else "mean absolute error"
     return (
         f"{own.run_id} against {rival.run_id}, {measure} on {found.queries:,} shared golden queries: "

@@ -103,6 +103,12 @@ def gates(metrics: Mapping[str, Any]) -> Table:
     return table
 
 
+def warnings(findings: Mapping[str, Any]) -> Iterable[str]:
+    """What is odd about a dataset, in sentences that quote no query."""
+    for warning in findings.get("warnings", []):
+        yield f"[yellow]to look at in the dataset[/yellow]: {escape(str(warning))}"
+
+
 def rejection(findings: Mapping[str, Any]) -> Iterable[str]:
     """Why a dataset was rejected: the reasons, then line, field and reason of what is wrong in it."""
     for reason in findings.get("reasons", []):

@@ -120,15 +120,18 @@ def wait(app: App, run_id: str, console: Console | None) -> Run:
 def conclude(app: App, run: Run, console: Console) -> None:
     """Print what came of a run, and where to read more."""
     prefix = f"runs/{run.id}"
+    findings = app.document(f"{prefix}/validation.json") or {"reasons": [run.reason]}
     if run.state in (State.PROMOTED, State.HELD):
         metrics = app.document(f"{prefix}/metrics.json") or {}
         console.print()
         console.print(render.comparison(metrics))
         console.print(f"[dim]{render.STAND_IN_NOTE}[/dim]")
         console.print(render.gates(metrics))
+        for line in render.warnings(findings):
+            console.print(line)
         console.print(f"report: s3://{app.bucket}/{prefix}/report.html")
     elif run.state == State.REJECTED:
-        for line in render.rejection(app.document(f"{prefix}/validation.json") or {"reasons": [run.reason]}):
+        for line in render.rejection(findings):
             console.print(line)
         console.print(f"all of it: s3://{app.bucket}/{prefix}/validation.json")
     elif run.failure:

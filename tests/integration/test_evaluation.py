@@ -408,3 +408,31 @@ def test_a_run_that_an_older_version_has_handed_to_the_judge_comes_to_its_end(cl
     )
     publish(run, cloud.pipeline())
     assert cloud.read(run_id, "metrics.json")["candidates"]["bedrock"]["judge"]["mean"] == 4.5
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_job_of_which_bedrock_does_not_speak_is_waited_for_and_then_done_without(
+    cloud: Cloud, code: str
+) -> None:
+    cloud.upload_task(spec(judge={"model": "m", "required": False, "grade": "first"}))
+    job_is_late(cloud)
+    cloud.bedrock.refuse("GetEvaluationJob", code, times=999)
+    cloud.bedrock.refuse("StopEvaluationJob", code, times=999)
+    run_id = cloud.drop(labelled())
+    cloud.minute(6)
+    run = cloud.run(run_id)
+    assert run.state is State.EVALUATING
+    assert f"of unknown status (Bedrock does not say how the judge's job is: {code})" in run.waiting
+    after_seven_hours(cloud, run_id)
+    cloud.minute()
+    assert cloud.run(run_id).state is State.PROMOTED
+    judged = cloud.read(run_id, "metrics.json")["candidates"]["bedrock"]["judge"]
+    assert "after 6 hours, and could not be stopped" in judged["error"]
+
+
+def test_results_count_even_if_bedrock_does_not_say_that_the_job_is_over(cloud: Cloud) -> None:
+    cloud.upload_task(spec())
+    cloud.bedrock.refuse("GetEvaluationJob", "AccessDeniedException", times=999)
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.PROMOTED
+    assert grades(cloud, run)["bedrock"] is not None

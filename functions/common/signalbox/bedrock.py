@@ -90,6 +90,11 @@ class Bedrock:
         self._runtime = runtime
 
     @property
+    def control(self) -> Any:
+        """The client of bedrock, for the adapters beside this one."""
+        return self._control
+
+    @property
     def region(self) -> str:
         """The region in which models are customized and asked."""
         return self._control.meta.region_name
@@ -148,7 +153,7 @@ class Bedrock:
         optional = {"customModelKmsKeyId": kms_key_arn} if kms_key_arn else {}
         if customization.hyperparameters:
             optional["hyperParameters"] = customization.hyperparameters
-        with _refusals("distill", "correct customization in the task, upload it and drop the dataset again"):
+        with refusals("distill", "correct customization in the task, upload it and drop the dataset again"):
             return self._control.create_model_customization_job(
                 jobName=name,
                 customModelName=name,
@@ -205,7 +210,7 @@ class Bedrock:
         existing = self.deployment(name)
         if existing is not None:
             return existing.arn
-        with _refusals(
+        with refusals(
             "deploy", "see whether this region deploys this model on demand, then drop the dataset again"
         ):
             return self._control.create_custom_model_deployment(
@@ -300,7 +305,7 @@ class Bedrock:
         started = self._evaluation_named(name)
         if started is not None:
             return started
-        with _refusals("evaluate", "correct judge in the task, or leave it out, and drop the dataset again"):
+        with refusals("evaluate", "correct judge in the task, or leave it out, and drop the dataset again"):
             return self._control.create_evaluation_job(
                 jobName=name,
                 clientRequestToken=name,
@@ -320,13 +325,20 @@ class Bedrock:
         return next((job["jobArn"] for job in jobs if job["jobName"] == name), None)
 
     def evaluation_status(self, arn: str) -> tuple[str, str]:
-        """Return an evaluation job's status and its failure messages in one line; one that is gone has failed."""
+        """Return an evaluation job's status and its failure messages in one line; one that is gone has failed.
+
+        Raises
+        ------
+        Busy
+            Bedrock does not say: throttled, or access is denied, which says nothing of the job.
+        """
         try:
             answer = self._control.get_evaluation_job(jobIdentifier=arn)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _ABSENT_ARN:
-                raise
-            return "Failed", "the job is gone"
+            code = error.response["Error"]["Code"]
+            if code in _ABSENT_ARN:
+                return "Failed", "the job is gone"
+            raise Busy(f"Bedrock does not say how the judge's job is: {code}") from error
         return answer["status"], " ".join(answer.get("failureMessages", ()))
 
     def stop_evaluation(self, arn: str) -> None:
@@ -335,16 +347,14 @@ class Bedrock:
         Raises
         ------
         Busy
-            Throttled.
+            Throttled, or access is denied.
         """
         try:
             self._control.stop_evaluation_job(jobIdentifier=arn)
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in BUSY:
-                raise Busy(f"Bedrock throttles stopping the judge's job: {_message(error)}") from error
             if code not in _ENDED:
-                raise
+                raise Busy(f"Bedrock does not stop the judge's job: {code}: {_message(error)}") from error
 
     def ask(self, model_id: str, prompt: str, query: str, max_tokens: int) -> Reply:
         """Ask a model one query with the prompt that it was trained with, at temperature 0.
@@ -368,6 +378,17 @@ class Bedrock:
         return Reply(
             text, elapsed, usage["inputTokens"], usage["outputTokens"], answer["stopReason"], retries
         )
+
+    def converse(self, model_id: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask a model with all other members of a Converse request, and return the answer's own members.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            As they come.
+        """
+        answer = self._runtime.converse(modelId=model_id, **request)
+        return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
     @staticmethod
     def _look_up(what: str, identifier: str, call: Any) -> Any:
@@ -397,7 +418,7 @@ def _deletion() -> Iterator[None]:
 
 
 @contextmanager
-def _refusals(step: str, remedy: str) -> Iterator[None]:
+def refusals(step: str, remedy: str) -> Iterator[None]:
     """Tell a refusal that stands from one that passes; anything else is left to be retried."""
     try:
         yield

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox import cost
 from signalbox.answer import AnswerError, parse_answer
-from signalbox.bedrock import REFUSED, Busy
+from signalbox.bedrock import REFUSED, UNTRAINED_TOKENS, Busy
 from signalbox.live import Live
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.records import Record
-from signalbox.run import Run
+from signalbox.run import Run, now
 from signalbox.scoring import Prediction, score
 from signalbox.store import STUDENT, predictions_of
 from signalbox.student import Student, StudentError
@@ -26,6 +27,8 @@ from signalbox.task import Labels, Task, Weights
 CONCURRENT_QUESTIONS = 8
 ASKED_ALONE = 50
 """How many of the golden queries are asked with nothing else in flight; latency is measured on these."""
+REPEATS = 5
+"""How often the embedded student answers a query: the shortest time is its own, what is more is the machine's."""
 _BATCH = 50
 """After so many questions the answers are stored."""
 
@@ -64,11 +67,13 @@ def embedded(name: str, model: str, artefact: bytes) -> Candidate:
     student = Student.from_bytes(artefact)
 
     def ask(record: Record) -> Prediction:
-        started = time.perf_counter()
-        answer = student.answer(record.query)
-        elapsed = (time.perf_counter() - started) * 1000
+        times = []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            answer = student.answer(record.query)
+            times.append((time.perf_counter() - started) * 1000)
         return Prediction(
-            query=record.query, reference=record.answer_text or "", text=answer.text(), latency_ms=elapsed
+            query=record.query, reference=record.answer_text or "", text=answer.text(), latency_ms=min(times)
         )
 
     return Candidate(name, model, "embedded", ask, concurrency=1)
@@ -101,6 +106,21 @@ def on_bedrock(
         return prediction.model_copy(update=said)
 
     return Candidate(name, model, role, ask)
+
+
+def candidates_of(run: Run, task: Task, pipeline: Pipeline) -> Iterator[Candidate]:
+    """Return who is to be compared in a run: its students, and the models beside them."""
+    if "embedded" in task.candidates:
+        artefact = pipeline.store.get(run.id, STUDENT)
+        if artefact is not None:
+            yield embedded("embedded", "embedded student", artefact)
+    if run.deployment_arn is not None and task.customization:
+        # Not the bare id of its base model, which is compared with it under that name.
+        model, tokens = f"{task.customization.student} (distilled)", task.customization.max_response_tokens
+        yield on_bedrock("bedrock", "bedrock", model, run.deployment_arn, task, tokens, pipeline)
+    for name, model_id in (("base", task.compare.base), ("baseline", task.compare.baseline)):
+        if model_id is not None:
+            yield on_bedrock(name, name, model_id, model_id, task, UNTRAINED_TOKENS, pipeline)
 
 
 def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
@@ -166,6 +186,32 @@ def answers_of(
             raise busy
     logger.info("candidate answered", extra={"candidate": candidate.name, "queries": len(golden)})
     return [said[record.query] for record in golden]
+
+
+def answers_in_time(
+    candidate: Candidate,
+    run: Run,
+    task: Task,
+    golden: Sequence[Record],
+    pipeline: Pipeline,
+    kept_as: str = "",
+) -> list[Prediction]:
+    """Ask a candidate that is only compared, and do without it if it cannot be asked for too long.
+
+    That is `patience.comparison_hours` from when the run's state began; a quota of 0 is told by nothing but that.
+
+    Raises
+    ------
+    Busy, Refused
+        As `answers_of`; Refused also if the patience is over.
+    """
+    try:
+        return answers_of(candidate, run, golden, pipeline, kept_as)
+    except Busy as busy:
+        hours = task.patience.comparison_hours
+        if now() - run.history[-1].at <= timedelta(hours=hours):
+            raise
+        raise Refused(f"no answer within {hours:g} h: {busy}") from busy
 
 
 def measure(

@@ -336,6 +336,13 @@ def _reasons(dataset: Dataset, task: Task) -> Iterable[str]:
             f"records, or put a golden set at tasks/{task.name}/golden.jsonl"
         )
         return
+    constant = dataset.quality["constant_answers"]["share"]
+    if counts["labelled"] >= MIN_GOLDEN and constant > task.dataset.max_constant_share:
+        yield (
+            f"{constant:.1%} of the {counts['labelled']:,} labelled records have one and the same answer, more than "
+            f"the {task.dataset.max_constant_share:.1%} that dataset.max_constant_share of the task allows; see "
+            "whether the teacher looked at the queries and label them again, or raise it if they are right"
+        )
     trainable = counts["train"] if "bedrock" in task.candidates else sum(1 for r in dataset.train if r.answer)
     if trainable < MIN_RECORDS:
         yield (

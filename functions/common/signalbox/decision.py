@@ -4,10 +4,10 @@ from signalbox.events import Asked, OperatorRequest
 from signalbox.live import Live
 from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
-from signalbox.promote import RACES, pointer_of
+from signalbox.promote import RACES, pointer_of, with_summary
 from signalbox.publication import complete
 from signalbox.rollback import NotPossible, require_deployment, roll_back
-from signalbox.run import PROMOTABLE, Run, Superseded, task_of
+from signalbox.run import PROMOTABLE, Run, State, Superseded, task_of
 from signalbox.store import TASK, VALIDATION
 
 
@@ -57,7 +57,10 @@ def _act(request: OperatorRequest, pipeline: Pipeline) -> None:
 
 
 def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
-    """Promote a run that was held, or that was live once: HELD | PROMOTED -> PROMOTED."""
+    """Promote a run that was held, that was live once, or that waits: EVALUATED | HELD | PROMOTED -> PROMOTED.
+
+    One that is EVALUATED waits, for what is live to answer as a rule, and need not wait any longer.
+    """
     run = pipeline.runs.load(request.run_id)
     if run is None:
         raise NotPossible(f"there is no run {request.run_id}")
@@ -66,14 +69,16 @@ def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
     if run.outbox is not None:
         complete(run, pipeline)
         raise Superseded(f"{run.id} owed {run.outbox}")
+    waited = run.state is State.EVALUATED
+    run = with_summary(run, live, pipeline)
     pointer = pointer_of(run, live, pipeline, how="person", by=request.by, reason=request.reason)
     said = {"by": request.by, "reason": request.reason, "at": pointer.since.isoformat()}
     summary = {name: fact for name, fact in run.summary.items() if name != "rolled_back"} | {
         "promoted_by": said
     }
-    note = (
-        f"live{f', in place of {live.run_id}' if live else ''}; {request.by or 'a person'}: {request.reason}"
-    )
+    place = f", in place of {live.run_id}" if live else ""
+    early = ", before it was compared with what is live" if live and waited else ""
+    note = f"live{place}{early}; {request.by or 'a person'}: {request.reason}"
     promoted = pipeline.transactions.promote(
         run, pointer, live, note=note, request=request, summary=summary, reason=request.reason
     )
@@ -85,7 +90,7 @@ def _require_promotable(run: Run, live: Live | None, pipeline: Pipeline) -> None
     """Make sure that a run may go live by a person's decision, and that it would answer."""
     if live is not None and live.run_id == run.id:
         raise NotPossible(f"{run.id} is live already")
-    if run.state not in PROMOTABLE:
+    if run.state not in {State.EVALUATED, *PROMOTABLE}:
         raise NotPossible(f"{run.id} is {run.state}; a run that is HELD, or was live before, can be promoted")
     if run.retired_at is not None:
         raise NotPossible(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from signalbox import judging
-from signalbox.bedrock import UNTRAINED_TOKENS, Bedrock, Busy
-from signalbox.candidate import Candidate, Refused, answers_of, embedded, measure, on_bedrock
+from signalbox.bedrock import Bedrock, Busy
+from signalbox.candidate import Candidate, Refused, answers_in_time, answers_of, candidates_of, measure
 from signalbox.events import Event
 from signalbox.gates import STAND_IN
 from signalbox.pipeline import Pipeline, step
@@ -17,7 +17,7 @@ from signalbox.run import PermanentFailure, Run, State
 from signalbox.run_metrics import count_judge_failure
 from signalbox.scoring import Prediction, compare, measure_of_difference
 from signalbox.settings import setting
-from signalbox.store import EVALUATION, GOLDEN, STUDENT, VALIDATION, judge_dataset_of, judge_folder_of
+from signalbox.store import EVALUATION, GOLDEN, VALIDATION, judge_dataset_of, judge_folder_of
 from signalbox.task import Judge, Task
 
 
@@ -30,7 +30,7 @@ def evaluate(run: Run, pipeline: Pipeline) -> None:
     """
     task = pipeline.task(run)
     golden = pipeline.records(run, GOLDEN, task)
-    candidates = list(_candidates(run, task, pipeline))
+    candidates = list(candidates_of(run, task, pipeline))
     if task.first_served not in {candidate.name for candidate in candidates}:
         raise PermanentFailure(
             "evaluate",
@@ -71,34 +71,35 @@ def evaluate(run: Run, pipeline: Pipeline) -> None:
         count_judge_failure()
 
 
-def _candidates(run: Run, task: Task, pipeline: Pipeline) -> Iterator[Candidate]:
-    """Return who is to be compared: the students, and the models beside them."""
-    if "embedded" in task.candidates:
-        artefact = pipeline.store.get(run.id, STUDENT)
-        if artefact is not None:
-            yield embedded("embedded", "embedded student", artefact)
-    if run.deployment_arn is not None and task.customization:
-        # Not the bare id of its base model, which is compared with it under that name.
-        model, tokens = f"{task.customization.student} (distilled)", task.customization.max_response_tokens
-        yield on_bedrock("bedrock", "bedrock", model, run.deployment_arn, task, tokens, pipeline)
-    for name, model_id in (("base", task.compare.base), ("baseline", task.compare.baseline)):
-        if model_id is not None:
-            yield on_bedrock(name, name, model_id, model_id, task, UNTRAINED_TOKENS, pipeline)
-
-
 def _ask(
     candidates: Iterable[Candidate], run: Run, golden: Sequence[Record], task: Task, pipeline: Pipeline
 ) -> tuple[dict[str, list[Prediction]], dict[str, str]]:
-    """Return by name what each candidate said, and why some of the models beside the students said nothing."""
+    """Return by name what each candidate said, and why some of the models beside the students said nothing.
+
+    Raises
+    ------
+    Busy
+        A student, or another for which there is patience left, cannot be asked for the moment; the others have been.
+    PermanentFailure
+        A student refuses.
+    """
     said: dict[str, list[Prediction]] = {}
     not_compared: dict[str, str] = {}
+    busy: Busy | None = None
     for candidate in candidates:
         try:
-            said[candidate.name] = answers_of(candidate, run, golden, pipeline)
+            if candidate.name in task.candidates:
+                said[candidate.name] = answers_of(candidate, run, golden, pipeline)
+            else:
+                said[candidate.name] = answers_in_time(candidate, run, task, golden, pipeline)
+        except Busy as not_now:
+            busy = busy or not_now
         except Refused as refused:
             if candidate.name in task.candidates:
                 raise _cannot_be_asked(candidate, refused) from refused
             not_compared[candidate.name] = f"{candidate.model} could not be asked: {refused}"
+    if busy is not None:
+        raise busy
     return said, not_compared
 
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from signalbox import judging
+from signalbox.bedrock import Busy
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.run import OF_AN_OLDER_VERSION, Run, State
@@ -59,7 +60,10 @@ def _graded(run: Run, key: str, arn: str, judge: Judge, pipeline: Pipeline) -> t
     tuple[dict, str]
         The scores as far as they are there, and the status of a job that is not over, "" of one that is.
     """
-    status, message = pipeline.bedrock.evaluation_status(arn)
+    try:
+        status, message = pipeline.bedrock.evaluation_status(arn)
+    except Busy as busy:  # its results may be there all the same, and its patience ends all the same
+        status, message = f"of unknown status ({busy})", ""
     handed_over = len((pipeline.store.get(run.id, judge_dataset_of(key)) or b"").splitlines())
     outputs = pipeline.store.judge_outputs(run.id, key)
     said = judging.scores(outputs, judge, handed_over)
@@ -74,8 +78,12 @@ def _give_up(arn: str, status: str, hours: float, pipeline: Pipeline) -> str:
     """Stop a job that is late, and say so; one that has completed can still lack its results."""
     if status == "Completed":
         return f"the judge's job has completed, but wrote no results within {hours:g} hours"
-    pipeline.bedrock.stop_evaluation(arn)
-    return f"the judge's job was {status} after {hours:g} hours, and was stopped"
+    overstayed = f"the judge's job was {status} after {hours:g} hours"
+    try:
+        pipeline.bedrock.stop_evaluation(arn)
+    except Busy as busy:
+        return f"{overstayed}, and could not be stopped: {busy}"
+    return f"{overstayed}, and was stopped"
 
 
 def _in_words(judge: Judge, scores: dict[str, dict[str, Any]]) -> str:

@@ -1,21 +1,16 @@
 """promote: the comparison with what is live and the gates decide whether the model goes live."""
 
-import json
-from dataclasses import asdict
 from typing import Any
 
-from signalbox.candidate import Refused, answers_of, live_candidate, measure
+from signalbox.comparison import WithLive, compare_with_live
 from signalbox.events import Event
 from signalbox.gates import Gate, apply_gates
 from signalbox.live import Live
 from signalbox.measures import grades, headline
 from signalbox.pipeline import Pipeline, step
-from signalbox.publication import complete, measured_in, read
-from signalbox.query import normalise
+from signalbox.publication import COMPARISONS, complete, measured_in, read
 from signalbox.run import Run, State, Superseded, now
-from signalbox.scoring import Comparison, Prediction, compare
-from signalbox.store import COMPARISON, GOLDEN, STUDENT, TRAIN, VALIDATION, predictions_of
-from signalbox.task import Task
+from signalbox.store import COMPARISON, STUDENT, VALIDATION
 
 RACES = 5
 """How often a lost race for the live pointer is run again at once, before Lambda or `watch` has to."""
@@ -63,6 +58,20 @@ def pointer_of(run: Run, replaced: Live | None, pipeline: Pipeline, **how: str) 
     )
 
 
+def with_summary(run: Run, replaced: Live | None, pipeline: Pipeline) -> Run:
+    """Return a run upon which a person decides, with what a decision leaves in its summary.
+
+    One that waits for its gates has none yet: of these it gets what they say without the comparison with what is live.
+    """
+    if run.state is not State.EVALUATED:
+        return run
+    task, metrics = pipeline.task(run), measured_in(run, pipeline)
+    measured = metrics["candidates"][task.first_served]
+    with_live = "a person decided before it was" if replaced else None
+    gates = apply_gates(task, measured, with_live, with_live, golden=metrics["golden"])
+    return run.model_copy(update={"summary": _summary(run, metrics, measured, gates)})
+
+
 def _decide_in_the_end(run: Run, pipeline: Pipeline) -> Run:
     """Decide; should another run take the live pointer meanwhile, compare with that one and decide again."""
     for _ in range(RACES - 1):
@@ -87,12 +96,14 @@ def _decide(run: Run, pipeline: Pipeline) -> Run:
     live = pipeline.runs.live(task.name)
     if live is not None and live.run_id == run.id:
         raise Superseded(f"{run.id} is live")
-    with_live = _compare(run, task, live, pipeline) if live else None
+    with_live = compare_with_live(run, task, live, pipeline) if live else WithLive()
     metrics = measured_in(run, pipeline)
     measured = metrics["candidates"][task.first_served]
-    gates = apply_gates(task, measured, with_live, golden=metrics["golden"])
+    gates = apply_gates(
+        task, measured, with_live.on_golden, with_live.on_live_golden, golden=metrics["golden"]
+    )
     held = [gate for gate in gates if not gate.passed]
-    summary = _summary(metrics, measured, gates) | (_beside(live, run, pipeline) if live else {})
+    summary = _summary(run, metrics, measured, gates) | (_beside(live, run, pipeline) if live else {})
     if held:
         reason = "; ".join(f"{gate.name}: {gate.reason}" for gate in held)
         return pipeline.runs.move(
@@ -103,58 +114,21 @@ def _decide(run: Run, pipeline: Pipeline) -> Run:
     return pipeline.transactions.promote(run, pointer, live, note=note, summary=summary)
 
 
-def _compare(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Comparison | str:
-    """Ask what is live the golden set, and compare on the queries that it was not trained on.
-
-    Keeps predictions/live-<run_id>.jsonl and comparison.json under the run.
-
-    Returns
-    -------
-    Comparison | str
-        Or why the two cannot be compared.
-    """
-    golden = pipeline.records(run, GOLDEN, task)
-    try:
-        candidate = live_candidate(live, task, pipeline)
-        seen = _trained_on(live, pipeline)
-        said = answers_of(candidate, run, golden, pipeline, kept_as=f"live-{live.run_id}")
-    except Refused as refused:
-        reason = f"{live.model} of {live.run_id}: {refused}"
-        pipeline.store.put(run.id, COMPARISON, json.dumps({"not_compared": {"live": reason}}))
-        return reason
-    content = pipeline.store.get(run.id, predictions_of(task.first_served)) or b""
-    own = {mine.query: mine for mine in map(Prediction.model_validate_json, content.splitlines())}
-    unseen = [theirs for theirs in said if normalise(theirs.query) not in seen and theirs.query in own]
-    comparison = compare([own[theirs.query] for theirs in unseen], unseen, task.output)
-    written = {
-        "live": measure(candidate, said, task.output, pipeline.bedrock.region),
-        "compared_with_live": {"run_id": live.run_id, **asdict(comparison)},
-    }
-    pipeline.store.put(run.id, COMPARISON, json.dumps(written, indent=1))
-    return comparison
-
-
-def _trained_on(live: Live, pipeline: Pipeline) -> set[str]:
-    """Return the normalised queries that the live model learnt from, on which it would look better than it is."""
-    content = pipeline.store.get(live.run_id, TRAIN)
-    if content is None:
-        raise Refused("what it was trained on is gone")
-    conversations = map(json.loads, content.splitlines())
-    return {normalise(conversation["messages"][0]["content"][0]["text"]) for conversation in conversations}
-
-
 def _beside(live: Live, run: Run, pipeline: Pipeline) -> dict[str, Any]:
-    """Return what a message says of the model that was live: its numbers on the same golden set, and the difference."""
+    """Return what a message says of the model that was live: its numbers on this golden set, and how they compare."""
     comparison = read(run, COMPARISON, pipeline)
-    if "live" not in comparison:
-        return {}
-    measured = comparison["live"]
-    numbers = {"run_id": live.run_id, "model": measured["model"], "metrics": headline(measured)}
-    return {"live": numbers, "compared_with_live": comparison["compared_with_live"]}
+    beside = {name: comparison[name] for name in COMPARISONS if name in comparison}
+    if "live" in comparison:
+        measured = comparison["live"]
+        beside["live"] = {"run_id": live.run_id, "model": measured["model"], "metrics": headline(measured)}
+    return beside
 
 
-def _summary(metrics: dict[str, Any], measured: dict[str, Any], gates: list[Gate]) -> dict[str, Any]:
+def _summary(
+    run: Run, metrics: dict[str, Any], measured: dict[str, Any], gates: list[Gate]
+) -> dict[str, Any]:
     return {
+        "warnings": run.summary.get("warnings", []),
         "model": measured["model"],
         "served_first": metrics["served_first"],
         "golden": metrics["golden"],

@@ -15,6 +15,8 @@ from signalbox.task import Task
 
 VERSION = 1
 """Of metrics.json: docs/metrics.schema.json."""
+COMPARISONS = ("compared_with_live", "compared_on_live_golden")
+"""Its comparisons with what was live, where they could be made: on the run's golden set, on that of the live run."""
 
 
 def complete(run: Run, pipeline: Pipeline) -> None:
@@ -58,7 +60,7 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
     metrics, comparison = measured_in(run, pipeline), read(run, COMPARISON, pipeline)
     if "live" in comparison:
         metrics["candidates"]["live"] = _with_no_grade(comparison["live"], task)
-        metrics["compared_with_live"] = comparison["compared_with_live"]
+    metrics |= {name: comparison[name] for name in COMPARISONS if name in comparison}
     metrics["not_compared"] |= comparison.get("not_compared", {})
     region = pipeline.bedrock.region
     return (

@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from signalbox import charts, wording
+from signalbox.candidate import REPEATS
 from signalbox.measures import MEASURES
 from signalbox.report_data import Asked, Distribution, ReportData, gather
 from signalbox.task import Labels
@@ -32,6 +33,7 @@ _MEASURES: dict[str, tuple[str, _Write]] = {
     **{measure.name: (measure.title[0].upper() + measure.title[1:], measure.write) for measure in MEASURES},
     "min_golden": ("Golden queries", wording.count),
     "not_worse_than_live": ("Worse than live by", wording.number),
+    "not_worse_on_live_golden": ("Worse than live by, on the live run's golden set", wording.number),
 }
 """Measures and gates: what they are called, and how their values are written."""
 
@@ -106,6 +108,7 @@ def render(data: ReportData) -> str:
         why=_why(metrics),
         rows=_rows(candidates),
         not_judged=_not_judged(candidates),
+        repeats=REPEATS,
         signals=signals,
         hidden_signals=len(getattr(data.task.output, "signals", ())) - len(signals),
         picture=_picture(candidates, metrics),

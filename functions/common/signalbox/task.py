@@ -113,15 +113,17 @@ class Judge(Section):
 
 
 class Patience(Section):
-    """How many hours Bedrock may take: for the customization job, for the deployment, for the judge.
+    """How many hours Bedrock may take: for the customization job, for the deployment, for the judge, for a comparison.
 
-    After that a run is called stalled, and after twice as long it fails. The judge alone is not waited for any longer:
-    jobs of its that are late are stopped, and leave their candidates without a grade.
+    After the first two a run is called stalled, and after twice as long it fails. The others are not waited for any
+    longer: the judge's jobs that are late are stopped, and leave their candidates without a grade; the base model, the
+    baseline or the live model, if it cannot be asked for so long, is not compared.
     """
 
     training_hours: float = Field(default=24, gt=0, le=720)
     deployment_hours: float = Field(default=1, gt=0, le=72)
     judge_hours: float = Field(default=6, gt=0, le=72)
+    comparison_hours: float = Field(default=1, gt=0, le=72)
 
 
 class Unsure(Section):
@@ -164,7 +166,7 @@ class Gates(Section):
     `mae`, `within_010`, `dominant_share` and `rubric` apply to weights, `accuracy` and `macro_f1` to labels; `judge`
     is the mean score of the judge from 1 to 5; `latency_p95_ms` that of queries asked alone; `cost_per_1000_queries`
     in US dollars; `min_golden` the fewest golden queries; `not_worse_than_live` is how much worse than the live model
-    the mean absolute error (or the accuracy) may be.
+    the mean absolute error (or the accuracy) may be, on the new golden set and on that of the live run.
     """
 
     min_golden: int = Field(default=20, ge=20, le=100_000)
@@ -186,10 +188,12 @@ class Dataset(Section):
 
     `personal_data` says what becomes of e-mail addresses, phone numbers and the like in it: they are reported
     (`warn`), replaced by their kind (`mask`), or the dataset is rejected. `budget_usd` is what a run may cost before
-    it starts a Bedrock job; a run above it is warned of.
+    it starts a Bedrock job; a run above it is warned of. `max_constant_share` is the greatest share of the labelled
+    records that may have one and the same answer, from which nothing can be learnt.
     """
 
     max_invalid_share: float = Field(default=0.02, ge=0, le=0.5)
+    max_constant_share: float = Field(default=0.95, gt=0, le=1)
     golden_share: float = Field(default=0.15, gt=0, le=0.5)
     max_golden: int = Field(default=200, ge=20, le=1000)
     personal_data: Literal["warn", "mask", "reject"] = "warn"

@@ -57,7 +57,11 @@ def validate(run: Run, pipeline: Pipeline) -> None:
     note = "{records:,} records, {train:,} to train on, {golden:,} golden, {invalid:,} dropped".format(
         **dataset.counts
     )
-    summary = {"counts": dataset.counts, "golden_source": dataset.golden_source}
+    summary = {
+        "counts": dataset.counts,
+        "golden_source": dataset.golden_source,
+        "warnings": [shortened(warning) for warning in dataset.warnings],
+    }
     pipeline.advance(
         run,
         State.ACCEPTED,

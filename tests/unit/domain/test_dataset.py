@@ -242,7 +242,10 @@ def test_of_very_many_invalid_lines_the_first_are_listed_and_all_are_counted() -
 
 @pytest.mark.parametrize("excess", [0, 1])
 def test_as_many_records_as_bedrock_takes_are_accepted_and_no_more(excess: int) -> None:
-    content = b"".join(line(f"{QUERIES[0]} {number}", truth(QUERIES[0])) for number in range(15_000 + excess))
+    content = b"".join(
+        line(f"{QUERIES[number % 150]} {number}", truth(QUERIES[number % 150]))
+        for number in range(15_000 + excess)
+    )
     reasons = examined(content).reasons
     assert bool(reasons) == bool(excess)
     assert not reasons or "more than 15,000 usable records" in reasons[0]
@@ -296,3 +299,30 @@ def test_the_largest_dataset_may_have_its_share_of_invalid_lines() -> None:
     dataset = examined(content)
     assert (dataset.counts["records"], dataset.counts["invalid"]) == (15_000, 306)
     assert not any("cannot be used" in reason for reason in dataset.reasons)
+
+
+CONSTANT = weights_text(0.2, 0.3, 0.5)
+
+
+@pytest.mark.parametrize(("others", "accepted"), [(0, False), (7, False), (8, True)])
+def test_a_dataset_that_answers_always_the_same_is_rejected(others: int, accepted: bool) -> None:
+    answers = {query: truth(query) for query in QUERIES[:others]}
+    found = examine([labelled(answer=lambda query: answers.get(query, CONSTANT))], task())
+    assert (found.reasons == []) is accepted
+    if not accepted:
+        (reason,) = found.reasons
+        assert (
+            f"{(150 - others) / 150:.1%} of the 150 labelled records have one and the same answer" in reason
+        )
+        assert "label them again" in reason
+
+
+def test_a_task_may_allow_more_of_one_answer() -> None:
+    content = labels_spec(dataset={"max_constant_share": 1.0})
+    assert examine([labelled(answer=lambda query: "watch")], task(content)).reasons == []
+
+
+def test_few_labels_beside_prompts_may_be_alike() -> None:
+    golden = read_golden([labelled(QUERIES[:30])], task(), "golden.jsonl")
+    content = prompts(QUERIES[35:]) + labelled(QUERIES[30:35], lambda query: CONSTANT)
+    assert examine([content], task(), golden, "golden.jsonl").reasons == []

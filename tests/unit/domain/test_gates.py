@@ -173,16 +173,20 @@ AMONG = "25 golden queries that the live model answered and was not trained on"
     [
         (
             compared(0.005, -0.01, 0.02),
-            f"no difference shown (worse by 0.005, 95 % interval -0.01 to 0.02), on 25 of the {AMONG}; "
-            "0.01 worse is allowed",
+            f"no difference shown (0.010 better to 0.020 worse), on 25 of the {AMONG}; 0.01 worse is allowed",
+        ),
+        (
+            compared(0.02, -0.01, 0.05),
+            f"no difference shown (0.010 better to 0.050 worse), on 25 of the {AMONG}; only 0.01 worse is allowed, "
+            "0.02 was measured",
         ),
         (
             compared(0.05, 0.04, 0.06, "worse"),
-            f"worse by 0.05, 95 % interval 0.04 to 0.06, on 25 of the {AMONG}; only 0.01 worse is allowed",
+            f"worse by 0.050 (0.040 to 0.060), on 25 of the {AMONG}; only 0.01 worse is allowed",
         ),
         (
             compared(-0.05, -0.06, -0.04, "better"),
-            f"better by 0.05 (95 % interval 0.04 to 0.06), on 25 of the {AMONG}; 0.01 worse is allowed",
+            f"better by 0.050 (0.040 to 0.060), on 25 of the {AMONG}; 0.01 worse is allowed",
         ),
         (
             Comparison(25, 3, 0.1, 0.1, 0.0, 0.0, 0.0),

@@ -100,9 +100,14 @@ def test_runs_of_other_signals_have_no_paired_difference() -> None:
 def test_answers_that_cannot_be_used_are_not_compared() -> None:
     unusable = [each.model_copy(update={"text": "", "error": "timeout"}) for each in predictions(0.5)]
     pair = both(App({OWN: unusable, RIVAL: predictions(0.5)}))
-    assert "no shared query that both gave a usable answer to" in compare.in_words(
-        *pair, compare.paired(*pair)
-    )
+    assert "too few shared queries (0) that both answered" in compare.in_words(*pair, compare.paired(*pair))
+
+
+def test_fewer_than_20_shared_queries_give_no_verdict() -> None:
+    pair = both(App({OWN: predictions(0.5, queries=19), RIVAL: predictions(0.9)}))
+    found = compare.paired(*pair)
+    assert found == "too few shared queries (19) that both answered, at least 20 are needed"
+    assert compare.in_words(*pair, found) == f"No paired difference: {found}."
 
 
 def test_the_table_has_numbers_with_intervals_latency_cost_and_gates() -> None:
