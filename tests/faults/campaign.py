@@ -90,7 +90,8 @@ class Campaign:
             world.plan = lambda one: kind if (one.function, one.invocation, one.number) == place else None
         world.drive(_DENIED if kind == "denied for good" else self._watching())
         assert world.befallen, f"{call} was not made again"
-        return broken(world, self.scenario, _REFUSED if kind.startswith("denied") else frozenset())
+        may_end = _REFUSED if kind.startswith("denied") else frozenset()
+        return broken(world, self.scenario, may_end, may_stay=kind == "denied for good")
 
     def lose(self, number: int, times: int = 0) -> list[str]:
         """Lose the event of one delivery, or hand it over so many times more."""

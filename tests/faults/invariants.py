@@ -18,13 +18,17 @@ _TOLD = {
 }
 
 
-def broken(world: World, scenario: Scenario, may_end: frozenset[State] = frozenset()) -> list[str]:
+def broken(
+    world: World, scenario: Scenario, may_end: frozenset[State] = frozenset(), may_stay: bool = False
+) -> list[str]:
     """Return what does not hold, in words.
 
     Parameters
     ----------
     may_end : frozenset[State]
         How the last run may end too, by the fault that befell it.
+    may_stay : bool
+        Whether deployments that nobody needs may be left: nobody can delete what is denied for good.
     """
     runs = runs_of(world)
     found = [f"{len(runs)} runs, not {len(scenario.ends)}"] if len(runs) != len(scenario.ends) else []
@@ -35,7 +39,7 @@ def broken(world: World, scenario: Scenario, may_end: frozenset[State] = frozens
     found += _of_bedrock(world, runs)
     found += _of_pointer(world, runs, scenario.live if as_wanted else None)
     found += _of_objects(world, runs)
-    if scenario.retired and as_wanted and world.bedrock.deployments:
+    if scenario.retired and as_wanted and not may_stay and world.bedrock.deployments:
         found.append(f"deployments are left: {list(world.bedrock.deployments)}")
     if list(world.runs.active()):
         found.append("a run is still open")

@@ -7,9 +7,11 @@ FAULTS=200 so many faults of each scenario.
 import os
 import random
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 
+from signalbox import watch
 from tests.faults.campaign import Campaign, befalls, campaign
 from tests.faults.faults import KINDS
 from tests.faults.scenarios import SCENARIOS, Scenario
@@ -87,3 +89,13 @@ def test_storms_pass(course: Campaign, tried: dict[str, int]) -> None:
         _count(tried, "faults in storms", faults)
         broken += [f"storm {seed}: {each}" for each in found]
     assert broken == []
+
+
+@pytest.mark.parametrize("course", ONE_WORKER_EACH[:1], indirect=True)
+def test_a_fault_that_nothing_heals_is_found(course: Campaign) -> None:
+    (point,) = (point for point in course.points if point.call.operation == "CreateModelCustomizationJob")
+    assert course.befall(point, "crash after") == []
+    with mock.patch.object(watch, "_heal", lambda *_: False):
+        found = course.befall(point, "crash after")
+    assert any("is ACCEPTED and not PROMOTED" in each for each in found)
+    assert "a run is still open" in found

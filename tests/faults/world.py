@@ -105,8 +105,6 @@ class World(Cloud):
             made = boto3.client
             clients = [account._client(name) for name in _SERVICES]
             clients.append(account._resource("dynamodb").meta.client)
-            for name in ("bedrock", "bedrock-runtime"):
-                account._client(name).meta.events.register_first(f"before-call.{name}", self._script)
             for client in clients:
                 client.meta.events.register("provide-client-params", self._asked)
                 client.meta.events.register_first("before-call", self._before)
@@ -121,8 +119,6 @@ class World(Cloud):
                 ):
                     yield self
             finally:
-                for name in ("bedrock", "bedrock-runtime"):
-                    account._client(name).meta.events.unregister(f"before-call.{name}", self._script)
                 for client in clients:
                     client.meta.events.unregister("provide-client-params", self._asked)
                     client.meta.events.unregister("before-call", self._before)
@@ -134,17 +130,18 @@ class World(Cloud):
     def _asked(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["asked"] = dict(params)
 
-    def _script(self, model: Any, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
-        parsed = getattr(self.bedrock, xform_name(model.name))(**context["asked"])
-        return SimpleNamespace(status_code=200), parsed
-
     def _put(self, parsed: dict[str, Any], context: dict[str, Any], **more: Any) -> None:
         if more["http_response"].status_code < 300:
             super()._put(parsed, context)
 
     def _before(self, model: Any, context: dict[str, Any], **_: Any) -> Any:
-        if not self._running:
-            return None
+        answer = self._befall(model, context) if self._running else None
+        if answer is None and model.service_model.service_name.startswith("bedrock"):
+            parsed = getattr(self.bedrock, xform_name(model.name))(**context["asked"])
+            return SimpleNamespace(status_code=200), parsed
+        return answer
+
+    def _befall(self, model: Any, context: dict[str, Any]) -> Any:
         invocation = self._running[-1]
         if invocation.dead:
             raise Crash
