@@ -29,6 +29,7 @@ ACTIONS = {
     "DeployRole": STEP
     | {
         "bedrock:GetModelCustomizationJob",
+        "bedrock:GetCustomModel",
         "bedrock:CreateCustomModelDeployment",
         "bedrock:GetCustomModelDeployment",
         "bedrock:DeleteCustomModelDeployment",
