@@ -301,6 +301,7 @@ def _validation(task: Task, hostile: Sequence[str]) -> dict[str, Any]:
         "balance": {name: round(1 / len(names), 4) for name in names},
         "golden_source": hostile[6] if hostile else "split off this dataset",
         "problems": problems or [{"line": 3, "field": "messages", "reason": "is missing"}],
+        "warnings": list(hostile) or ["near-duplicates: 12% of the queries", "labels that never lead: read"],
     }  # fmt: skip
 
 

@@ -255,3 +255,8 @@ def test_a_console_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(console.time, "monotonic", lambda: next(moments))
     console.publish(world.pipeline)
     assert CONSOLE not in world.s3.objects
+
+
+def test_what_is_odd_about_a_dataset_stands_with_its_run() -> None:
+    warned = run(State.HELD, summary={"warnings": ["labels that never lead: <b>read</b>"]})
+    assert "Dataset: labels that never lead: <b>read</b>." in text_of(page_of(warned))

@@ -85,7 +85,7 @@ def test_a_promotion_has_the_numbers_that_matter_beside_those_of_the_live_model(
     rows = [line.split("  ") for line in promoted.text.splitlines() if line.startswith("  ")]
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
     assert cells[:6] == [
-        ["this model", "live model"],
+        ["this model", "live when measured"],
         ["mean absolute error", "0.100", "0.050"],
         ["all weights within 0.10", "80.0%", "\N{EN DASH}"],
         ["dominant signal right", "90.0%", "\N{EN DASH}"],
@@ -99,7 +99,7 @@ def test_the_numbers_of_labels_are_accuracy_f1_judge_latency_and_cost() -> None:
     text = told(Event.MODEL_PROMOTED, metrics=LABELS).text
     for number in ("97.0%", "0.930", "4.50", "0.42 ms", "$0.00118"):
         assert number in text
-    assert "live model" not in text
+    assert "live when measured" not in text
 
 
 def test_where_no_judge_has_scored_the_rubric_counts() -> None:
@@ -118,6 +118,8 @@ def test_a_held_model_has_the_failed_gates_and_no_others() -> None:
 def test_what_a_person_has_promoted_says_who_and_why() -> None:
     by = {"by": "ada", "reason": "good enough", "at": "2026-11-21T08:00:00Z"}
     assert "Promoted by ada: good enough" in told(Event.MODEL_PROMOTED, promoted_by=by).text
+    text = told(Event.MODEL_PROMOTED, promoted_by=by | {"replaces": "clip-search-2"}).text
+    assert "In place of: clip-search-2" in text
 
 
 def test_a_failure_says_where_why_and_what_to_do() -> None:
@@ -127,7 +129,7 @@ def test_a_failure_says_where_why_and_what_to_do() -> None:
     assert "What to do: name an Active model" in failed.text
 
 
-@pytest.mark.parametrize(("how", "by"), [("rollback", "By: ada"), ("alarm", "By: the alarm ada")])
+@pytest.mark.parametrize(("how", "by"), [("rollback", "By: ada"), ("alarm", "By: ada, without a person")])
 def test_a_rollback_says_what_is_live_again_and_why(how: str, by: str) -> None:
     back = told(Event.MODEL_ROLLED_BACK, rolled_back=BACK | {"how": how})
     assert back.subject == "ROLLED BACK clip-search: local.older is live again"
@@ -270,3 +272,21 @@ def test_a_name_that_somebody_made_up_is_in_no_part_of_a_message(name: str) -> N
     assert (refused.task, refused.chat["metadata"]["additionalContext"]["run_id"]) == ("no_task", "")
     assert name not in json.dumps(refused.request(), ensure_ascii=False)
     assert refused.subject == "REFUSED no_task: nothing to go back to"
+
+
+WARNING = "12% of the queries nearly repeat another one; they teach less than their number says"
+
+
+@pytest.mark.parametrize("kind", [Event.MODEL_PROMOTED, Event.MODEL_HELD])
+def test_what_is_odd_about_the_dataset_is_told(kind: Event) -> None:
+    assert f"To look at in the dataset:\n  - {WARNING}" in told(kind, warnings=[WARNING]).text
+    assert "To look at" not in told(kind, warnings=[]).text
+
+
+def test_both_comparisons_with_what_is_live_are_told() -> None:
+    on_its_golden = COMPARED | {"run_id": "clip-search-1", "worse_by": 0.06}
+    text = told(
+        Event.MODEL_HELD, live=LIVE, compared_with_live=COMPARED, compared_on_live_golden=on_its_golden
+    ).text
+    assert "Against clip-search-1: worse by 0.050 (0.020 to 0.080)." in text
+    assert "On the golden set of clip-search-1: worse by 0.060 (0.020 to 0.080)." in text

@@ -153,6 +153,15 @@ def test_a_rejection_lists_line_field_and_reason():
     assert "10 more" in shown
 
 
+def test_what_is_odd_about_a_dataset_is_printed_harmlessly():
+    shown = [
+        printed(line).strip() for line in render.warnings({"warnings": ["labels that never lead: [red]"]})
+    ]
+
+    assert shown == ["to look at in the dataset: labels that never lead: [red]"]
+    assert list(render.warnings({})) == []
+
+
 def test_an_answer_shows_weights_who_answered_and_how_fast():
     answer = {
         "weights": {"visual": 0.25, "audio": 0.75},
