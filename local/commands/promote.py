@@ -16,9 +16,10 @@ def add(commands: Any) -> None:
         "promote",
         help="make a run live that was held, or that was live before",
         description=(
-            "Asks for a run to be made live: one that is HELD, or one that was live and is not any more. The\n"
-            "reason is kept with the run and mailed. It puts an event on the app's bus, as one AWS CLI call\n"
-            "does (docs/promotion.md), and waits for the answer: exit 0 it is live, 6 refused."
+            "Asks for a run to be made live: one that is HELD, one that was live and is not any more, or one\n"
+            "that is EVALUATED and waits for what is live. The reason is kept with the run and mailed. It puts\n"
+            "an event on the app's bus, as one AWS CLI call does (docs/promotion.md), and waits for the answer:\n"
+            "exit 0 it is live, 6 refused."
         ),
         examples='promote video-search-0123456789ab --reason "the judge is wrong about sport" --by ada',
     )
