@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import time
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
@@ -118,7 +119,7 @@ class LiveTask(BaseModel):
     task: str
     run_id: str
     model: str
-    since: str
+    since: datetime
     how: str
     by: str
     reason: str
@@ -201,7 +202,7 @@ def task(task: Annotated[TaskName, Path()]) -> LiveTask:
         task=task,
         run_id=live.run_id,
         model=live.model,
-        since=live.since.isoformat(),
+        since=live.since,
         how=live.how,
         by=live.by,
         reason=live.reason,

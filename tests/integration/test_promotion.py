@@ -133,6 +133,33 @@ def test_a_rollback_restores_the_model_before_with_its_own_prompt(app: Cloud) ->
     assert refusals(app) == [f"{first.id} has no model before it to go back to"]
 
 
+def test_what_is_published_of_a_withdrawn_run_says_so(app: Cloud) -> None:
+    first, second = promoted(app), promoted(app)
+    ask_for_rollback(app)
+    metrics = app.read(second.id, "metrics.json")
+    jsonschema.validate(metrics, json.loads((PROJECT / "docs/metrics.schema.json").read_text()))
+    assert (metrics["verdict"], metrics["rolled_back"]["to_run_id"]) == ("PROMOTED", first.id)
+    assert (metrics["rolled_back"]["by"], metrics["rolled_back"]["reason"]) == ("ada", "worse")
+    report = app.read(second.id, REPORT).decode()
+    assert "WITHDRAWN</h1>" in report
+    assert "Withdrawn by ada" in report
+    assert first.id in report
+    app.watch()
+    console = app.s3.get_object(Bucket=app.store._bucket, Key="runs/index.html")["Body"].read().decode()
+    assert '<span class="badge withdrawn">WITHDRAWN</span>' in console
+    # And no longer once it is promoted again, which says what it replaces
+    ask_for_promotion(app, second.id)
+    metrics = app.read(second.id, "metrics.json")
+    assert "rolled_back" not in metrics
+    assert metrics["provenance"]["promoted_by"]["replaces"] == first.id
+    assert "PROMOTED</h1>" in app.read(second.id, REPORT).decode()
+    assert "kept for rollback" not in console
+    app.watch()
+    console = app.s3.get_object(Bucket=app.store._bucket, Key="runs/index.html")["Body"].read().decode()
+    assert '<span class="badge replaced">REPLACED</span>' in console
+    assert "kept for rollback" in console
+
+
 def test_a_withdrawn_run_can_be_promoted_again(app: Cloud) -> None:
     first, second = promoted(app), promoted(app)
     ask_for_rollback(app)

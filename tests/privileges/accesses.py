@@ -171,7 +171,8 @@ def _transaction(parameters: Parameters) -> Iterator[Access]:
 def _puts_events(parameters: Parameters) -> Iterator[Access]:
     for entry in parameters["Entries"]:
         bus = entry.get("EventBusName", "default")
-        yield Access("events:PutEvents", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}")
+        context = {"events:source": entry["Source"]}
+        yield Access("events:PutEvents", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{bus}", context)
 
 
 def _foundation_model(model: str, region: str = REGION) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 from signalbox.run import State
@@ -154,6 +154,18 @@ def alarms_decide(cloud: Cloud, _: Recorder) -> None:
     assert cloud.live().run_id == first.id
 
 
+def fails_after_a_promotion(cloud: Cloud, _: Recorder) -> None:
+    """Nothing rings, and watch has a promotion taken back that fails."""
+    cloud.upload_task(embedded_spec())
+    first, _second = (cloud.finish(cloud.drop(labelled())) for _ in range(2))
+    pointer = cloud.live()
+    since = pointer.since - timedelta(minutes=30)
+    cloud.table.put_item(Item=pointer.model_copy(update={"since": since}).item())
+    cloud.put_figures(TASK, datetime.now(UTC) - timedelta(minutes=3), Routed=20, RouteServerFaults=9)
+    cloud.watch()
+    assert cloud.live().run_id == first.id
+
+
 def retires(cloud: Cloud, _: Recorder) -> None:
     """What nobody needs any more is deleted: of a run that was live, and of one whose job is still at work."""
     cloud.upload_task(spec(retention={"deployments": 0, "models": 0, "runs": 0}))
@@ -215,6 +227,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     loses_patience_with_the_judge,
     people_decide,
     alarms_decide,
+    fails_after_a_promotion,
     retires,
     answers,
 )

@@ -116,8 +116,13 @@ def _timeline(run: Run) -> list[tuple[Moment, timedelta | None]]:
     return list(zip(run.history, [*lasted, None], strict=True)) if run.history else []
 
 
-def _taken(run: Run) -> timedelta:
-    return run.history[-1].at - run.created_at if run.history else timedelta()
+def _standing(run: Run, live: Live | None) -> str:
+    """Return a run's state; of one that was promoted and is no longer live, whether it was withdrawn or replaced."""
+    if run.state is not State.PROMOTED or (live is not None and live.run_id == run.id):
+        return run.state.value
+    if run.summary.get("rolled_back"):
+        return "WITHDRAWN"
+    return "REPLACED" if live is not None else run.state.value
 
 
 def _steps(run: Run) -> list[str]:
@@ -176,8 +181,8 @@ def _template() -> Template:
         "how": _how,
         "is_settled": is_settled,
         "numbers": _numbers,
+        "standing": _standing,
         "steps": _steps,
-        "taken": _taken,
         "timeline": _timeline,
         "under_way": _UNDER_WAY,
     }

@@ -72,7 +72,12 @@ def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
     waited = run.state is State.EVALUATED
     run = with_summary(run, live, pipeline)
     pointer = pointer_of(run, live, pipeline, how="person", by=request.by, reason=request.reason)
-    said = {"by": request.by, "reason": request.reason, "at": pointer.since.isoformat()}
+    said = {
+        "by": request.by,
+        "reason": request.reason,
+        "at": pointer.since.isoformat(),
+        "replaces": live.run_id if live else None,
+    }
     summary = {name: fact for name, fact in run.summary.items() if name != "rolled_back"} | {
         "promoted_by": said
     }

@@ -42,7 +42,7 @@ class Event(StrEnum):
     REMOVAL_DUE = "RemovalDue"
 
 
-RESULTS_FIRST = frozenset({Event.MODEL_PROMOTED, Event.MODEL_HELD})
+RESULTS_FIRST = frozenset({Event.MODEL_PROMOTED, Event.MODEL_HELD, Event.MODEL_ROLLED_BACK})
 """Events that go out once metrics.json and report.html of the run are written, as they lead a person to them."""
 
 

@@ -193,6 +193,8 @@ Written = tuple[str, list[str], str]
 def _promoted(summary: dict[str, Any]) -> Written:
     by = summary.get("promoted_by")
     person = f"Promoted by {by.get('by') or 'a person'}: {by.get('reason')}" if by else ""
+    if by and by.get("replaces"):
+        person += f"\nIn place of: {by['replaces']}"
     advice = "nothing; the router answers with it within half a minute. The report compares all candidates."
     return f"{summary['model']} is live", [person, _numbers(summary), _warnings(summary)], advice
 
@@ -240,7 +242,7 @@ def _stalled(summary: dict[str, Any]) -> Written:
 def _rolled_back(summary: dict[str, Any]) -> Written:
     back = summary["rolled_back"]
     alarm = back["how"] == "alarm"
-    by = f"the alarm {back['by']}" if alarm else back["by"] or "a person"
+    by = f"{back['by']}, without a person" if alarm else back["by"] or "a person"
     facts = [
         f"Withdrawn: {summary.get('model', 'the model')} of {back['from_run_id']}",
         f"Live again: {back['to_model']} of {back['to_run_id']}",
@@ -310,7 +312,7 @@ def _warnings(summary: dict[str, Any]) -> str:
 def _numbers(summary: dict[str, Any]) -> str:
     """Set the numbers that matter beside those of the model that was live when they were measured."""
     own, live = summary["metrics"], summary.get("live") or {}
-    heading = ["", "this model", *(["live model"] if live else [])]
+    heading = ["", "this model", *(["live when measured"] if live else [])]
     rows = [
         [
             measure.title,

@@ -63,6 +63,7 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
     metrics |= {name: comparison[name] for name in COMPARISONS if name in comparison}
     metrics["not_compared"] |= comparison.get("not_compared", {})
     region = pipeline.bedrock.region
+    withdrawn = run.summary.get("rolled_back")
     return (
         {"version": VERSION, "run_id": run.id, "task": run.task, "verdict": run.state.value}
         | metrics
@@ -71,6 +72,7 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
             "provenance": _provenance(run, task, region),
             "run_cost": cost.of_run(task, findings["counts"], metrics, region),
         }
+        | ({"rolled_back": withdrawn} if withdrawn else {})
     )
 
 

@@ -24,7 +24,7 @@ TITLES = {
     "bedrock": "Distilled model",
     "base": "Base model",
     "baseline": "Baseline",
-    "live": "Live model",
+    "live": "Live when measured",
 }
 """What the candidates are called on the page."""
 
@@ -105,6 +105,7 @@ def render(data: ReportData) -> str:
         name_of=lambda candidate: TITLES.get(candidate, candidate),
         the=the,
         gates=[_gate(gate, candidates[first]) for gate in metrics["gates"]],
+        verdict=_verdict(metrics),
         why=_why(metrics),
         rows=_rows(candidates),
         not_judged=_not_judged(candidates),
@@ -125,11 +126,29 @@ def _gate(gate: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
         "title": title,
         "value": Cell(write(gate["value"]), _interval(measured, gate["name"], write)),
         "limit": f"{'at least' if gate['at_least'] else 'at most'} {write(gate['limit'])}",
-        "reason": "" if _FIGURES_ALONE.fullmatch(gate["reason"]) else gate["reason"],
+        "reason": "" if _FIGURES_ALONE.fullmatch(gate["reason"]) else wording.typographic(gate["reason"]),
     }
 
 
+def _verdict(metrics: dict[str, Any]) -> str:
+    """Return what has become of the run: its verdict, or that its promotion was taken back."""
+    return "WITHDRAWN" if metrics.get("rolled_back") else metrics["verdict"]
+
+
 def _why(metrics: dict[str, Any]) -> str:
+    """Say why the run came to its verdict, and first of all why it was withdrawn, if it was."""
+    back = metrics.get("rolled_back")
+    decided = _decided(metrics)
+    if not back:
+        return decided
+    by = f"{back['by']}, without a person" if back["how"] == "alarm" else back["by"] or "a person"
+    at = back["at"][:16].replace("T", " ")
+    live = f"{back['to_model']} of {back['to_run_id']} was made live again"
+    reason = back["reason"].rstrip(".")
+    return f"Withdrawn by {by}, on {at} UTC: {reason}. {live}. Before that: {decided}"
+
+
+def _decided(metrics: dict[str, Any]) -> str:
     """Say in one sentence why the run came to its verdict."""
     gates = metrics["gates"]
     failed = [_MEASURES.get(gate["name"], (gate["name"],))[0].lower() for gate in gates if not gate["passed"]]
@@ -138,7 +157,8 @@ def _why(metrics: dict[str, Any]) -> str:
     missed = f"{len(failed)} of {len(gates)} gates ({_listed(failed)})"
     if person:
         held = f", though it had failed {missed}" if failed else ""
-        return f"{person['by']} promoted it: {person['reason'].rstrip('.')}{held}."
+        replaced = f" in place of {person['replaces']}" if person.get("replaces") else ""
+        return f"{person['by'] or 'A person'} promoted it{replaced}: {person['reason'].rstrip('.')}{held}."
     if failed:
         return f"It failed {missed} {on}{_standing(metrics)}."
     passed = "its only gate" if len(gates) == 1 else f"all {len(gates)} gates"
@@ -164,6 +184,8 @@ def _standing(metrics: dict[str, Any]) -> str:
 
 def the(candidate: str) -> str:
     """Name a candidate within a sentence."""
+    if candidate == "live":
+        return "the model that was live when it was measured"
     return f"the {TITLES.get(candidate, candidate).lower()}"
 
 

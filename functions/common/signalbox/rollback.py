@@ -80,7 +80,7 @@ def roll_back(
         reason=reason,
     )
     logger.info("rolled back", extra={"task": task, "from_run": live.run_id, "to_run": restored.run_id})
-    pipeline.deliver(moved)
+    complete(moved, pipeline)
 
 
 def require_deployment(run_id: str, deployment_arn: str | None, pipeline: Pipeline) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from itertools import islice
 from typing import Any
@@ -178,6 +178,13 @@ class Run(BaseModel):
     gone: Part = Part.NOTHING
     summary: dict[str, Any] = {}
 
+    @property
+    def taken(self) -> timedelta:
+        """How long it took on its own way, to its end or so far; what people or alarms did later is no part of it."""
+        last = next((moment for moment in self.history if moment.state.ended), None)
+        last = last or (self.history[-1] if self.history else None)
+        return last.at - self.created_at if last else timedelta()
+
     @model_validator(mode="before")
     @classmethod
     def _read_older(cls, item: dict[str, Any]) -> dict[str, Any]:
@@ -333,10 +340,22 @@ class RunTable:
             self._change(run, {"trouble": trouble})
 
     def mark_stalled(self, run: Run, note: str) -> Run:
-        """Note that a run has overstayed in its state, and owe the event that says so."""
-        stalled = run.model_copy(update={"stalled": True, "outbox": "RunStalled", "reason": note})
-        self._change(run, {"stalled": True, "outbox": "RunStalled", "reason": note})
-        return stalled
+        """Note that a run has overstayed in its state, and owe the event that says so.
+
+        Raises
+        ------
+        Superseded
+            If it is no longer in that state, or something is at work for it again.
+        """
+        changes = {"stalled": True, "outbox": "RunStalled", "reason": note}
+        expected = {"state": run.state, "updated_at": run.updated_at}
+        try:
+            self._table.update_item(**update_of(run.id, changes, expected))
+        except ClientError as error:
+            if condition_failed(error):
+                raise Superseded(f"{run.id} has moved on") from error
+            raise
+        return run.model_copy(update=changes)
 
     def note_surplus(self, run: Run, surplus: Part, released_at: datetime | None) -> None:
         """Note how much of an ended run nobody needs, and since when that has been so of any of it."""

@@ -8,7 +8,7 @@ from signalbox.events import RESULTS_FIRST, Event
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.retirement import look_through
-from signalbox.run import Failure, Run, State, run_id_for
+from signalbox.run import Failure, Run, State, Superseded, run_id_for
 from signalbox.run_metrics import count_stalled
 
 _SWEPT = timedelta(days=1)
@@ -54,6 +54,8 @@ def _heal_all(now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:
             continue
         try:
             nudged += _heal(run, now, pipeline)
+        except Superseded:
+            logger.info("run moved on meanwhile", extra={"run_id": run.id})
         except Exception:  # one run that cannot be healed must not keep the others waiting
             logger.exception("run not healed", extra={"run_id": run.id})
     return nudged

@@ -34,6 +34,11 @@ def shortened(text: str, length: int = 300) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def typographic(text: str) -> str:
+    """Write the numbers of a text as all others are written: below zero with a minus, not a hyphen."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", _MINUS, text)
+
+
 def share(value: float | None) -> str:
     """Write a share of 1 in per cent: 93.3 %."""
     if value is None:

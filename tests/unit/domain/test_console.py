@@ -260,3 +260,10 @@ def test_a_console_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPat
 def test_what_is_odd_about_a_dataset_stands_with_its_run() -> None:
     warned = run(State.HELD, summary={"warnings": ["labels that never lead: <b>read</b>"]})
     assert "Dataset: labels that never lead: <b>read</b>." in text_of(page_of(warned))
+
+
+def test_what_a_person_does_later_is_no_part_of_a_run_s_duration() -> None:
+    promoted = run(State.RECEIVED, State.HELD)
+    later = Moment(state=State.PROMOTED, at=promoted.history[-1].at + timedelta(minutes=6))
+    assert promoted.model_copy(update={"history": [*promoted.history, later]}).taken == promoted.taken
+    assert promoted.taken == promoted.history[-1].at - promoted.created_at

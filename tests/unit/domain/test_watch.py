@@ -50,6 +50,22 @@ class World:
         return self.runs.load(identifier)
 
 
+def test_a_run_that_moves_on_while_it_is_looked_at_is_not_called_stalled(
+    world: "World", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.run(State.DEPLOYED, hours=1.5)
+    mark_stalled = RunTable.mark_stalled
+
+    def too_late(self: RunTable, run: Run, note: str) -> Run:
+        self.touch(run)
+        return mark_stalled(self, run, note)
+
+    monkeypatch.setattr(RunTable, "mark_stalled", too_late)
+    world.watch()
+    assert not world.only.stalled
+    assert "RunStalled" not in str(world.events.entries)
+
+
 @pytest.fixture
 def world() -> World:
     return World()

@@ -86,3 +86,14 @@ def test_no_text_begins_as_a_formula_or_reorders_what_follows(text: str) -> None
     shown = wording.harmless(text)
     assert not re.match(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]", shown)
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("better by -0.012 (-0.020 to 0.001)", "better by −0.012 (−0.020 to 0.001)"),  # noqa: RUF001
+        ("clip-search-0123 on 2026-11-21, p-95", "clip-search-0123 on 2026-11-21, p-95"),
+    ],
+)
+def test_a_number_below_zero_within_a_text_has_a_minus(text: str, shown: str) -> None:
+    assert wording.typographic(text) == shown

@@ -250,3 +250,15 @@ def test_notify_reads_reports_and_nothing_else_of_the_bucket(stack: Stack) -> No
     (read,) = (one for one in stack.statements("NotifyRole") if "s3:GetObject" in as_list(one["Action"]))
 
     assert read["Resource"] == f"{stack.arn('DataBucket')}/runs/*/report.html"
+
+
+def test_no_function_can_put_a_decision_of_a_persons_on_the_bus(stack: Stack) -> None:
+    putting = [
+        one
+        for role in stack.of_type("IAM::Role")
+        for one in stack.statements(role.name)
+        if "events:PutEvents" in as_list(one["Action"])
+    ]
+    assert len(putting) >= 7
+    for statement in putting:
+        assert statement["Condition"] == {"StringEquals": {"events:source": "signalbox"}}
