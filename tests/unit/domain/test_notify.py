@@ -272,3 +272,21 @@ def test_a_name_that_somebody_made_up_is_in_no_part_of_a_message(name: str) -> N
     assert (refused.task, refused.chat["metadata"]["additionalContext"]["run_id"]) == ("no_task", "")
     assert name not in json.dumps(refused.request(), ensure_ascii=False)
     assert refused.subject == "REFUSED no_task: nothing to go back to"
+
+
+WARNING = "12% of the queries nearly repeat another one; they teach less than their number says"
+
+
+@pytest.mark.parametrize("kind", [Event.MODEL_PROMOTED, Event.MODEL_HELD])
+def test_what_is_odd_about_the_dataset_is_told(kind: Event) -> None:
+    assert f"To look at in the dataset:\n  - {WARNING}" in told(kind, warnings=[WARNING]).text
+    assert "To look at" not in told(kind, warnings=[]).text
+
+
+def test_both_comparisons_with_what_is_live_are_told() -> None:
+    on_its_golden = COMPARED | {"run_id": "clip-search-1", "worse_by": 0.06}
+    text = told(
+        Event.MODEL_HELD, live=LIVE, compared_with_live=COMPARED, compared_on_live_golden=on_its_golden
+    ).text
+    assert "Against clip-search-1: worse by 0.050 (0.020 to 0.080)." in text
+    assert "On the golden set of clip-search-1: worse by 0.060 (0.020 to 0.080)." in text

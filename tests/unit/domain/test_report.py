@@ -331,3 +331,15 @@ def test_a_run_of_the_largest_size_is_rendered_within_a_second() -> None:
     assert ended - started < 1
     assert started - gathered < 3
     assert len(page) < 300_000
+
+
+def test_what_is_odd_about_the_dataset_is_said(page: str) -> None:
+    shown = text_of(page)
+    assert "What to look at" in shown
+    assert "labels that never lead: read" in shown
+
+
+def test_the_report_says_how_latency_was_measured(page: str) -> None:
+    shown = text_of(page)
+    assert "the shortest of 5 answers to each" in shown
+    assert "holds in about 90 cases of 100" in shown
