@@ -167,14 +167,14 @@ def test_a_busy_bedrock_lets_the_run_wait_and_watch_brings_it_on(
     while not (run := cloud.run(run_id)).state.ended and len(waited) < 9:
         waited.append((run.state, bool(run.waiting)))
         cloud.minute()
-    # Then it waits there, saying for what, and in the end goes live with one of each
+    # Then it waits there, saying for what, and in the end goes live with one of each, and a judge's job a candidate
     assert (CALLS[operation], True) in waited
     run = cloud.run(run_id)
     assert (run.state, run.waiting) == (State.PROMOTED, "")
     assert (len(cloud.bedrock.jobs), len(cloud.bedrock.deployments), len(cloud.bedrock.evaluations)) == (
         1,
         1,
-        1,
+        4,
     )
     assert cloud.published("RunFailed") == []
 
