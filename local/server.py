@@ -44,7 +44,7 @@ from local.settings import (
     WORKERS_PER_FUNCTION,
 )
 from local.state import PROJECT, StateFolder
-from local.tasks import golden_records, push_missing_tasks
+from local.tasks import golden_records, lessons, push_missing_tasks
 from local.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
@@ -124,6 +124,8 @@ class _App:
         endpoint = f"http://{HOST}:{self.options.port}"
         bedrock = BedrockStandIn(self.state.bedrock, endpoint, emulator.emit)
         emulator.complete_object_events(on_created=partial(_teach, bedrock))
+        for prompt, pairs in lessons(self.options.tasks, PROJECT / "examples"):
+            bedrock.teach(prompt, pairs)
         servers = [_server(aws_door(self.aws, bedrock, self.changed), doors[0], drained)]
         loops: list[asyncio.Task] = []
         try:

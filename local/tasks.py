@@ -5,6 +5,7 @@ task are swapped for the stand-in's on the way up; the folder stays as it is.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,23 @@ def golden_records(objects: Any, bucket: str, task: str) -> tuple[str, list[dict
     )
     records = [json.loads(line) for line in golden.splitlines() if line.strip()]
     return yaml.safe_load(spec)["prompt"], records
+
+
+def lessons(tasks: Path, examples: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """What the stand-in's teacher knows of each task that has an example dataset, when asked with its rich prompt.
+
+    Yields
+    ------
+    tuple[str, list[tuple[str, str]]]
+        The task's teacher_prompt, and the queries and answers of the example. Under any other prompt nothing of it is
+        known: whoever answers a golden set must not have seen it.
+    """
+    for spec in sorted(tasks.glob("*/task.yaml")):
+        content, example = yaml.safe_load(spec.read_bytes()), examples / f"{spec.parent.name}.jsonl"
+        if content.get("teacher_prompt") and example.is_file():
+            records = map(json.loads, example.read_bytes().splitlines())
+            texts = [[message["content"][0]["text"] for message in record["messages"]] for record in records]
+            yield content["teacher_prompt"], [(query, answer) for query, answer in texts]
 
 
 def with_local_models(spec: str) -> tuple[str, dict[str, str]]:

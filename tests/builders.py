@@ -193,6 +193,22 @@ def job_ended(name: str, status: str) -> dict[str, Any]:
     return _envelope("aws.bedrock", "Model Customization Job State Change", detail, [arn])
 
 
+def batch_ended(name: str, status: str) -> dict[str, Any]:
+    """Return Bedrock's event about a batch job (Amazon Bedrock user guide, "Monitor event changes")."""
+    arn = "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/abcdefghwxyz"
+    detail = {
+        "version": "0.0",
+        "accountId": "123456789012",
+        "batchJobName": name,
+        "batchJobArn": arn,
+        "batchModelId": "us.amazon.nova-pro-v1:0",
+        "status": status,
+        "failureMessage": "",
+        "creationTime": "Aug 28, 2024, 10:47:53 PM",
+    }
+    return _envelope("aws.bedrock", "Batch Inference Job State Change", detail, [arn])
+
+
 def pipeline_event(detail_type: str, **detail: Any) -> dict[str, Any]:
     """Return one of the pipeline's own events."""
     said = {

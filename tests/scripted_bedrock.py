@@ -18,6 +18,7 @@ import botocore.session
 from botocore.validate import validate_parameters
 
 from tests.builders import LABELS_PROMPT, client_error, job_ended, true_label, truth
+from tests.scripted_batch import ScriptedBatch
 
 REGION = "us-east-1"
 _ARN = f"arn:aws:bedrock:{REGION}:123456789012:"
@@ -39,7 +40,7 @@ def right_answer(model_id: str, prompt: str, query: str) -> str:
 
 
 @dataclass
-class ScriptedBedrock:
+class ScriptedBedrock(ScriptedBatch):
     """Bedrock with what it is told to do.
 
     Attributes
@@ -283,6 +284,7 @@ class ScriptedBedrock:
                 if job["status"] == "Completed":
                     job["model_arn"] = self._arn("custom-model/amazon.nova-micro-v1:0:128k")
                 announce(job_ended(name, job["status"]))
+        self.work_batches(s3, announce)
         for deployment in self.deployments.values():
             if deployment["status"] == "Creating":
                 deployment["status"], deployment["message"] = self.deployment_ends

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from local.bedrock import variations
 from local.bedrock.answers import Form, average, learn_form, mentioned, named_in
 from local.bedrock.errors import DatasetError
 from local.bedrock.features import QueryFeatures
@@ -60,7 +61,10 @@ class Knowledge:
         self._lock = threading.RLock()
 
     def teach(self, query: str, prompt: str) -> str:
-        """Return the answer of `local.teacher`, from all lessons that fit the prompt."""
+        """Return the answer of `local.teacher`, from all lessons that fit the prompt; or queries, if it is to write."""
+        if (asked := variations.wish(query)) is not None:
+            known = [query for query, _ in self._lessons(self._store.prompts())]
+            return variations.write(query, asked, known)
         return self._from_neighbours(query, prompt, "all")
 
     def teach_with_half(self, query: str, prompt: str) -> str:

@@ -9,7 +9,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import data_check
 from local.client import ApiError, NotReachable
-from local.commands import clean, compare, drop, promote, redrive, rollback, route, run, status, task, up
+from local.commands import (
+    clean,
+    compare,
+    drop,
+    generate,
+    promote,
+    redrive,
+    rollback,
+    route,
+    run,
+    status,
+    task,
+    up,
+)
 from local.commands.options import USAGE_ERROR, UsageError
 from local.requests import NotAnswered
 from local.server import CannotStart
@@ -43,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="command", required=True)
     for command in (
         up,
+        generate,
         drop,
         route,
         status,

@@ -33,7 +33,7 @@ from tests.unit.template.event_pattern import matches
 from tests.unit.template.stack import ACCOUNT, DATA_BUCKET, PROJECT, Stack
 
 FUNCTIONS = (
-    "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
+    "generate", "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
 )  # fmt: skip
 TABLE, BUS, TOPIC = "RunTable", "EventBus", "NotificationTopic"
 Event = dict[str, Any]
@@ -174,6 +174,8 @@ class Cloud:
 
     def _put(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         bucket, key, size = context["put"]
+        if "VersionId" not in parsed:  # refused
+            return
         self.announce(
             object_created(
                 key,

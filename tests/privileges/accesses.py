@@ -231,6 +231,12 @@ def _creates_evaluation(parameters: Parameters) -> Iterator[Access]:
     yield _passes_role(parameters)
 
 
+def _creates_batch(parameters: Parameters) -> Iterator[Access]:
+    """Source: Amazon Bedrock user guide, "Prerequisites for inference profiles", which names the action."""
+    yield from _on_model("bedrock:CreateModelInvocationJob", parameters["modelId"])
+    yield _passes_role(parameters)
+
+
 def _by_name_or_arn(action: str, kind: str, parameter: str) -> Callable[[Parameters], Iterator[Access]]:
     def of(parameters: Parameters) -> Iterator[Access]:
         name = parameters[parameter]
@@ -281,5 +287,12 @@ _OPERATIONS: dict[str, Callable[[Parameters], Iterator[Access]]] = {
         Access("bedrock:BatchDeleteEvaluationJob", arn) for arn in parameters["jobIdentifiers"]
     ),
     "bedrock:StopEvaluationJob": _by_name_or_arn("StopEvaluationJob", "evaluation-job", "jobIdentifier"),
+    "bedrock:CreateModelInvocationJob": _creates_batch,
+    "bedrock:ListModelInvocationJobs": lambda parameters: iter(
+        [Access("bedrock:ListModelInvocationJobs", "*")]
+    ),
+    "bedrock:GetModelInvocationJob": _by_name_or_arn(
+        "GetModelInvocationJob", "model-invocation-job", "jobIdentifier"
+    ),
     "bedrock-runtime:Converse": lambda parameters: _on_model("bedrock:InvokeModel", parameters["modelId"]),
 }

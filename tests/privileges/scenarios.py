@@ -1,14 +1,17 @@
 """Whole runs, so that each handler comes to do everything that it can do."""
 
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 
-from signalbox.run import State
+from signalbox.run import State, run_id_for
 from signalbox.store import STUDENT
 from tests.builders import (
+    OPENINGS,
     QUERIES,
+    dataset_object,
     embedded_spec,
     labelled,
     labels_spec,
@@ -215,7 +218,46 @@ def answers(cloud: Cloud, recorder: Recorder) -> None:
         assert body["source"] == "baseline"
 
 
+def generates(cloud: Cloud, _: Recorder) -> None:
+    """Requests for a dataset: labelled in a batch by a profile's model and by a model itself, one by one, refused."""
+    places = [f"{number * 7919:x}" for number in range(1, 60)]
+    templates = [f"{opening} {{place}}" for opening in OPENINGS]
+    made = {"count": 120, "templates": templates, "slots": {"place": places}}
+    beside = {"count": 150, "queries": "real.jsonl", "labelling": {"mode": "converse"}}
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key="requests/clip-search/real.jsonl", Body=prompts())
+    for teacher in ("us.amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"):
+        asked = {"teacher": teacher, "student": "amazon.nova-micro-v1:0:128k"}
+        cloud.upload_task(embedded_spec(customization=asked), golden=labelled(QUERIES[:30]))
+        cloud.deliveries = 2
+        nowhere = beside | {"queries": "no.txt"}
+        for name, content in {"made": made, "beside": beside, "nowhere": nowhere}.items():
+            key = f"requests/clip-search/{name}.yaml"
+            cloud.s3.put_object(Bucket=DATA_BUCKET, Key=key, Body=json.dumps(content).encode())
+            cloud.settle()
+            cloud.minute(3)
+    # More to ask than fits one invocation; a dataset that was dropped before a crash.
+    key = "requests/clip-search/again.yaml"
+    put = cloud.s3.put_object(Bucket=DATA_BUCKET, Key=key, Body=json.dumps(beside).encode())
+    name = run_id_for(dataset_object(bucket=DATA_BUCKET, key=key, version_id=put["VersionId"])).rpartition(
+        "-"
+    )[2]
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key=f"datasets/clip-search/again-{name}.jsonl", Body=labelled())
+    with mock.patch("signalbox.generate.AT_WORK_SECONDS", 0):
+        cloud.settle()
+    # A request that nothing announced, and one that is gone before it was read.
+    cloud.lose("Object Created")
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key="requests/unknown/lost.yaml", Body=b"count: 100")
+    put = cloud.s3.put_object(Bucket=DATA_BUCKET, Key="requests/clip-search/gone.yaml", Body=b"count: 100")
+    cloud.s3.delete_object(
+        Bucket=DATA_BUCKET, Key="requests/clip-search/gone.yaml", VersionId=put["VersionId"]
+    )
+    cloud.settle()
+    cloud.minute()
+    assert cloud.runs.of_task(TASK)
+
+
 SCENARIOS: tuple[Scenario, ...] = (
+    generates,
     promotes,
     replaces,
     needs_no_bedrock,

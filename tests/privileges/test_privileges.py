@@ -21,6 +21,7 @@ EXCEPTIONS = {
         "S3's reference names s3:ListBucket alone for the 404 of an object that is not there; of a version that is not "
         "there it says nothing, and a 403 would leave a run of a deleted dataset to fail late and without its reason"
     ),
+    ("generate", "s3:ListBucketVersions"): "as validate: a request may be deleted before it is read",
 }
 """What is allowed and was not seen, and why it is allowed all the same."""
 

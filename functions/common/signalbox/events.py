@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.parser.models import (
 )
 from pydantic import BaseModel
 
+from signalbox.generation import BATCH_NAME, Generation
 from signalbox.run import DatasetObject, Run, is_run_id
 from signalbox.task import is_task_name
 from signalbox.wording import shortened
@@ -38,6 +39,7 @@ class Event(StrEnum):
     RUN_STALLED = "RunStalled"
     RUN_NUDGED = "RunNudged"
     HEALTH_CHECK_DUE = "HealthCheckDue"
+    GENERATION_NUDGED = "GenerationNudged"
     RETIREMENT_DUE = "RetirementDue"
     REMOVAL_DUE = "RemovalDue"
 
@@ -93,6 +95,18 @@ class CustomizationJobEvent(EventBridgeModel):
 
     source: Literal["aws.bedrock"]
     detail: _JobDetail
+
+
+class _BatchDetail(BaseModel):
+    batchJobName: str  # noqa: N815 (Bedrock's own key)
+    status: str
+
+
+class BatchJobEvent(EventBridgeModel):
+    """Bedrock's "Batch Inference Job State Change"; its job name tells our generation."""
+
+    source: Literal["aws.bedrock"]
+    detail: _BatchDetail
 
 
 class OperatorRequest(BaseModel):
@@ -223,6 +237,20 @@ def run_id_in(event: dict[str, Any]) -> str:
             return PipelineEvent.model_validate(event).detail.run_id
 
 
+def generation_id_in(event: dict[str, Any]) -> str:
+    """Return the id of the generation that an event of a batch job, or of ours, nudges; "" if the job is not ours.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If the event does not have the shape that its source documents.
+    """
+    if event.get("source") == "aws.bedrock":
+        ours = BATCH_NAME.fullmatch(BatchJobEvent.model_validate(event).detail.batchJobName)
+        return ours["generation"] if ours else ""
+    return PipelineEvent.model_validate(event).detail.run_id
+
+
 class EventBus:
     """The custom bus.
 
@@ -246,6 +274,16 @@ class EventBus:
             If EventBridge did not take it; the run's outbox keeps it.
         """
         self._put(event, run_id=run.id, task=run.task, state=run.state, summary=_facts(run))
+
+    def nudge(self, generation: Generation) -> None:
+        """Publish that a generation is to be looked at; its id stands where others have a run's.
+
+        Raises
+        ------
+        RuntimeError
+            If EventBridge did not take it.
+        """
+        self._put(Event.GENERATION_NUDGED, run_id=generation.id, task=generation.task, state=generation.state)
 
     def check_health(self) -> None:
         """Publish that what was promoted lately is to be looked at.

@@ -12,6 +12,7 @@ from botocore.config import Config
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
+from signalbox.generation import GenerationTable
 from signalbox.observability import annotate, discreet, logger
 from signalbox.records import Record, read_records
 from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded, task_of
@@ -32,6 +33,11 @@ class Pipeline:
     store: RunStore
     bus: EventBus
     bedrock: Bedrock
+
+    @property
+    def generations(self) -> GenerationTable:
+        """The generations, which stand in the run table."""
+        return GenerationTable(self.runs)
 
     @property
     def transactions(self) -> Transactions:

@@ -410,6 +410,10 @@ class RunTable:
         """Return every ended run that still holds a deployment, the longest ended first."""
         return map(_run, self._query(ACTIVE_INDEX, _ACTIVE, _DEPLOYED))
 
+    def standing(self, place: str) -> Iterator[dict[str, Any]]:
+        """Return the items that stand under a value of the index's key, the longest untouched first."""
+        return self._query(ACTIVE_INDEX, _ACTIVE, place)
+
     def live_pointers(self) -> list[Live]:
         """Return what is live for each task; the index lags behind the table a little."""
         items = self._query(ACTIVE_INDEX, _ACTIVE, LIVE_ITEMS)

@@ -67,33 +67,36 @@ class RunStore:
     ----------
     s3 : boto3 S3 client
     bucket : str
+    folder : str
+        Under which each has a prefix by its id.
     """
 
-    def __init__(self, s3: Any, bucket: str) -> None:
+    def __init__(self, s3: Any, bucket: str, folder: str = "runs") -> None:
         self._s3 = s3
         self._bucket = bucket
+        self._folder = folder
         self._console = ""
 
     def uri(self, run_id: str, name: str) -> str:
         """Return the s3:// address of one of a run's objects, or of a prefix that ends in a slash."""
-        return f"s3://{self._bucket}/{_key(run_id, name)}"
+        return f"s3://{self._bucket}/{self._key(run_id, name)}"
 
     def put(self, run_id: str, name: str, body: bytes | str | IO[bytes]) -> None:
         """Write one of a run's objects whole, of memory or a file; a second writer's object replaces the first's."""
         content_type = _CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
         content = body.encode() if isinstance(body, str) else body
         self._s3.put_object(
-            Bucket=self._bucket, Key=_key(run_id, name), Body=content, ContentType=content_type
+            Bucket=self._bucket, Key=self._key(run_id, name), Body=content, ContentType=content_type
         )
 
     def get(self, run_id: str, name: str) -> bytes | None:
         """Return one of a run's objects, or None if the run has none of this name."""
-        return self._read(_key(run_id, name))
+        return self._read(self._key(run_id, name))
 
     def lines(self, run_id: str, name: str) -> Iterator[bytes]:
         """Return the lines of one of a run's objects as they come, so that it may be large; none if it is missing."""
         try:
-            body = self._s3.get_object(Bucket=self._bucket, Key=_key(run_id, name))["Body"]
+            body = self._s3.get_object(Bucket=self._bucket, Key=self._key(run_id, name))["Body"]
         except ClientError as error:
             if _missing(error):
                 return
@@ -103,7 +106,7 @@ class RunStore:
     def has(self, run_id: str, name: str) -> bool:
         """Tell whether a run has an object of this name."""
         try:
-            self._s3.head_object(Bucket=self._bucket, Key=_key(run_id, name))
+            self._s3.head_object(Bucket=self._bucket, Key=self._key(run_id, name))
         except ClientError as error:
             if _missing(error):
                 return False
@@ -155,22 +158,48 @@ class RunStore:
 
     def found(self, run_id: str, under: str, ending: str) -> list[bytes]:
         """Return those of a run's objects below a prefix whose names end so, in the order of their names."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=_key(run_id, under)
-        )
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        objects = [self._read(key) for key in sorted(keys) if key.endswith(ending)]
+        objects = [self.get(run_id, name) for name in self.names(run_id, under, ending)]
         return [content for content in objects if content is not None]
 
-    def dropped_between(self, earliest: datetime, latest: datetime) -> Iterator[DatasetObject]:
-        """Return every object version dropped under datasets/ between two moments.
+    def names(self, run_id: str, under: str, ending: str) -> list[str]:
+        """Return the names of those of a run's objects below a prefix that end so, in order."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._key(run_id, under)
+        )
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return sorted(key.removeprefix(self._key(run_id, "")) for key in keys if key.endswith(ending))
+
+    def beside(self, dropped: DatasetObject, name: str) -> bytes | None:
+        """Return another object of the folder in which one was dropped, or None."""
+        return self._read(f"{dropped.key.rpartition('/')[0]}/{name}")
+
+    def drop(self, key: str, body: IO[bytes]) -> DatasetObject:
+        """Write an object that nothing writes twice, and return it; one that is there already is left as it is."""
+        try:
+            put = self._s3.put_object(
+                Bucket=self._bucket, Key=key, Body=body, ContentType=_CONTENT_TYPES["jsonl"], IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+            put = self._s3.head_object(Bucket=self._bucket, Key=key)
+        return DatasetObject(
+            bucket=self._bucket, key=key, version_id=put["VersionId"], etag=put["ETag"].strip('"')
+        )
+
+    def folder(self, name: str) -> "RunStore":
+        """Return the store of what lies under another folder of the bucket, each under its id."""
+        return RunStore(self._s3, self._bucket, name)
+
+    def dropped_between(
+        self, earliest: datetime, latest: datetime, prefix: str = "datasets/"
+    ) -> Iterator[DatasetObject]:
+        """Return every object version dropped under a prefix between two moments.
 
         Without those of a bucket that keeps no versions: what S3 lists of them does not give the id of the run that
         their event has started (`run_id_for`).
         """
-        pages = self._s3.get_paginator("list_object_versions").paginate(
-            Bucket=self._bucket, Prefix="datasets/"
-        )
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
         for page in pages:
             for version in page.get("Versions", []):
                 if version["VersionId"] == "null" or version["Key"].endswith("/"):
@@ -192,7 +221,9 @@ class RunStore:
         RuntimeError
             S3 kept some of it, with the first reason.
         """
-        self.delete(list(self.versions(_key(run_id, ""))))  # no page is asked for after what is gone already
+        self.delete(
+            list(self.versions(self._key(run_id, "")))
+        )  # no page is asked for after what is gone already
 
     def versions(self, prefix: str) -> Iterator[Version]:
         """Return every version and every delete marker of the objects below a prefix."""
@@ -234,6 +265,9 @@ class RunStore:
                 if task != NO_TASK:
                     yield task
 
+    def _key(self, run_id: str, name: str) -> str:
+        return f"{self._folder}/{run_id}/{name}"
+
     def _read(self, key: str) -> bytes | None:
         try:
             return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -241,10 +275,6 @@ class RunStore:
             if _missing(error):
                 return None
             raise
-
-
-def _key(run_id: str, name: str) -> str:
-    return f"runs/{run_id}/{name}"
 
 
 def _missing(error: ClientError) -> bool:

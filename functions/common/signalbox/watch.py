@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from signalbox import console
 from signalbox.events import RESULTS_FIRST, Event
+from signalbox.generation_watch import look_after
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.retirement import look_through
@@ -25,7 +26,7 @@ _OTHERWISE = timedelta(hours=1)
 
 
 def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -> int:
-    """Go once through everything that is not finished, and return how many runs were nudged.
+    """Go once through everything that is not finished, and return how many runs and generations were nudged.
 
     Heals a lost event, a crash between two steps, a quota that was used up, and a deployment, which announces
     nothing: the step whose turn it is looks at the run again. An event that was owed but not published is.
@@ -38,7 +39,7 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
         How long the deployment of a run is kept that is neither live nor the one before.
     """
     now = datetime.now(UTC)
-    nudged = _heal_all(now, pipeline, nudge_after)
+    nudged = _heal_all(now, pipeline, nudge_after) + look_after(pipeline, now, nudge_after)
     _check_health(pipeline, now)
     look_through(pipeline, now, retire_after)
     _register_unannounced(pipeline, now, nudge_after)  # after healing: S3 may be slow, or not answer

@@ -11,12 +11,13 @@ import pytest
 from tests.unit.template.stack import PROJECT, Stack, source, translate
 
 FUNCTIONS = [
-    "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
+    "generate", "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
 ]  # fmt: skip
 PACKAGE = PROJECT / "functions" / "common" / "signalbox"
 
 # Seconds, MB.
 LIMITS = {
+    "generate": (900, 1769),
     "validate": (900, 1769),
     "distill": (900, 3538),
     "deploy": (60, 256),
@@ -195,4 +196,5 @@ def test_outputs(stack: Stack) -> None:
         "DeadLetterQueueUrl": "DeadLetterQueue",
         "CustomizationRoleArn": stack.arn("CustomizationRole"),
         "EvaluationRoleArn": stack.arn("EvaluationRole"),
+        "BatchRoleArn": stack.arn("BatchRole"),
     }

@@ -12,10 +12,22 @@ CALLED_BY_EVENTS = OWN_LOG | TRACES | {"sqs:SendMessage"}
 STEP = CALLED_BY_EVENTS | {"events:PutEvents", "dynamodb:GetItem", "dynamodb:UpdateItem"}
 RUN_OBJECTS = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
 DEPLOYERS = ("RouteDeploymentRole",)
-SERVICE_ROLES = ("CustomizationRole", "EvaluationRole")
+SERVICE_ROLES = ("CustomizationRole", "EvaluationRole", "BatchRole")
 KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 
 ACTIONS = {
+    "GenerateRole": STEP
+    | RUN_OBJECTS
+    | {
+        "s3:GetObjectVersion",
+        "s3:ListBucketVersions",
+        "dynamodb:PutItem",
+        "bedrock:InvokeModel",
+        "bedrock:CreateModelInvocationJob",
+        "bedrock:ListModelInvocationJobs",
+        "bedrock:GetModelInvocationJob",
+        "iam:PassRole",
+    },
     "ValidateRole": STEP | RUN_OBJECTS | {"s3:GetObjectVersion", "s3:ListBucketVersions", "dynamodb:PutItem"},
     "DistillRole": STEP
     | RUN_OBJECTS
@@ -81,14 +93,20 @@ ACTIONS = {
         "bedrock:CreateModelInvocationJob",
         "bedrock:StopModelInvocationJob",
     },
+    "BatchRole": RUN_OBJECTS | {"bedrock:InvokeModel"},
 }
 OF_KEY = {
     "DistillRole": {"kms:DescribeKey", "kms:CreateGrant"},
     "CustomizationRole": {"kms:DescribeKey", "kms:CreateGrant"},
     "EvaluationRole": {"kms:DescribeKey"},
+    "BatchRole": {"kms:DescribeKey"},
 }
 """What a role may do with a key of one's own beyond reading and writing with it."""
-UNLIMITED = TRACES | {"bedrock:ListEvaluationJobs", "cloudwatch:GetMetricData"}
+UNLIMITED = TRACES | {
+    "bedrock:ListEvaluationJobs",
+    "bedrock:ListModelInvocationJobs",
+    "cloudwatch:GetMetricData",
+}
 """Actions that AWS lets be limited to no resource. Of GetMetricData its references disagree: the CloudWatch user guide
 ("permissions reference") says so, the service authorization reference names the account's one dataset."""
 
@@ -153,7 +171,7 @@ def test_objects_are_named_by_prefix(stack: Stack) -> None:
             for arn in as_list(statement["Resource"]):
                 if arn.startswith(f"{of_bucket}/"):
                     prefix = arn.removeprefix(f"{of_bucket}/").partition("/")[0]
-                    assert prefix in {"datasets", "tasks", "runs"}, (role, arn)
+                    assert prefix in {"requests", "generations", "datasets", "tasks", "runs"}, (role, arn)
 
 
 @pytest.mark.parametrize("role", ["WatchRole", "PromoteRole", "RouteRole"])
@@ -175,6 +193,7 @@ def test_only_bedrock_is_handed_a_role_and_only_its_own(stack: Stack) -> None:
     assert {role: statement["Resource"] for role, statement in handed.items()} == {
         "DistillRole": stack.arn("CustomizationRole"),
         "EvaluateRole": stack.arn("EvaluationRole"),
+        "GenerateRole": stack.arn("BatchRole"),
     }
     for statement in handed.values():
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
@@ -199,7 +218,11 @@ def test_only_lambda_takes_on_a_functions_role(stack: Stack, role: str) -> None:
 
 @pytest.mark.parametrize(
     ("role", "jobs"),
-    [("CustomizationRole", "model-customization-job"), ("EvaluationRole", "evaluation-job")],
+    [
+        ("CustomizationRole", "model-customization-job"),
+        ("EvaluationRole", "evaluation-job"),
+        ("BatchRole", "model-invocation-job"),
+    ],
 )
 def test_only_bedrock_takes_on_a_service_role_and_only_for_jobs_of_this_account(
     stack: Stack, role: str, jobs: str

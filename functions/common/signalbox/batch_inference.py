@@ -1,0 +1,92 @@
+"""Bedrock's batch inference: half the price of asking one by one, and no limit of requests a minute."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from signalbox.bedrock import BUSY, Bedrock, Busy, refusals
+
+MIN_RECORDS, MAX_RECORDS = 100, 50_000
+"""Bedrock's quotas for the records of one job (general reference, Amazon Bedrock quotas)."""
+AT_WORK = frozenset({"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"})
+_HOURS = 24
+"""The shortest time after which a job may expire; what it has answered until then is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """A model invocation job: its status, and Bedrock's message, "" if there is none."""
+
+    arn: str
+    status: str
+    message: str
+
+
+class BatchInference:
+    """Model invocation jobs of records with the members of Converse.
+
+    Parameters
+    ----------
+    bedrock : Bedrock
+    """
+
+    def __init__(self, bedrock: Bedrock) -> None:
+        self._control = bedrock.control
+
+    def start(self, name: str, model_id: str, *, role_arn: str, records: str, output: str) -> str:
+        """Start a job, unless one of its name was started, and return its ARN.
+
+        Parameters
+        ----------
+        name : str
+            Names the job; letters, digits and dashes.
+        records, output : str
+            s3:// addresses of the .jsonl file and of the prefix to write below.
+
+        Raises
+        ------
+        Busy
+            Throttled, or a quota of jobs is used up.
+        PermanentFailure
+            Bedrock refuses the job.
+        """
+        remedy = "correct customization.teacher in the task, or ask for labelling: {mode: converse}, and upload again"
+        with refusals("label", remedy):
+            if (started := self._named(name)) is not None:
+                return started
+            return self._control.create_model_invocation_job(
+                jobName=name,
+                clientRequestToken=name,
+                roleArn=role_arn,
+                modelId=model_id,
+                modelInvocationType="Converse",
+                inputDataConfig={"s3InputDataConfig": {"s3Uri": records, "s3InputFormat": "JSONL"}},
+                outputDataConfig={"s3OutputDataConfig": {"s3Uri": output}},
+                timeoutDurationInHours=_HOURS,
+            )["jobArn"]
+
+    def _named(self, name: str) -> str | None:
+        """Return the ARN of the job of a name, which GetModelInvocationJob does not take."""
+        answer: dict[str, Any] = self._control.list_model_invocation_jobs(nameContains=name)
+        jobs = answer.get("invocationJobSummaries", ())
+        return next((job["jobArn"] for job in jobs if job["jobName"] == name), None)
+
+    def job(self, arn: str) -> BatchJob:
+        """Return a job as Bedrock itself reports it; one that is gone has failed.
+
+        Raises
+        ------
+        Busy
+            Throttled.
+        """
+        try:
+            answer = self._control.get_model_invocation_job(jobIdentifier=arn)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in BUSY:
+                raise Busy(f"Bedrock throttles looking up the batch job: {code}") from error
+            if code != "ResourceNotFoundException":
+                raise
+            return BatchJob(arn, "Failed", "the job is gone")
+        return BatchJob(arn, answer["status"], answer.get("message", ""))

@@ -1,0 +1,197 @@
+"""A generation: one request on its way to a dataset. Its item stands in the run table, which is the truth."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from signalbox.items import condition_of, item_of, plain, update_of
+from signalbox.run import DatasetObject, Failure, RunTable, Superseded, now, run_id_for
+
+PREFIX = "GENERATION#"
+BATCH_NAME = re.compile(r"(?P<generation>.+)-labels-[12]")
+"""Names a batch job: of which generation it is, and of which round."""
+_OPEN = "generating"
+"""The value of the index key under which the generations stand for which something is still to be done."""
+
+Way = Literal["batch", "converse"]
+
+
+class GenerationState(StrEnum):
+    """How far a generation has come; the comment says what is under way in it."""
+
+    REQUESTED = "REQUESTED"  # the request is being read, queries are being made
+    LABELLING = "LABELLING"  # the teacher is asked every query
+    RETRYING = "RETRYING"  # the teacher is asked those again that have no usable answer
+    COMPLETED = "COMPLETED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the generation has come to its end."""
+        return self not in FOLLOWING
+
+    @property
+    def round(self) -> Literal[1, 2]:
+        """Which round of labelling it is in."""
+        return 2 if self is GenerationState.RETRYING else 1
+
+
+_S = GenerationState
+FOLLOWING: dict[GenerationState, frozenset[GenerationState]] = {
+    _S.REQUESTED: frozenset({_S.LABELLING, _S.REJECTED, _S.FAILED}),
+    _S.LABELLING: frozenset({_S.RETRYING, _S.COMPLETED, _S.FAILED}),
+    _S.RETRYING: frozenset({_S.COMPLETED, _S.FAILED}),
+}
+"""From each state that is not an end, the states that may follow."""
+
+
+class GenerationMoment(BaseModel):
+    """One entry of a generation's history."""
+
+    state: GenerationState
+    at: datetime
+    note: str = ""
+
+
+class Generation(BaseModel):
+    """One item of the run table that is not a run.
+
+    Attributes
+    ----------
+    id : str
+        Made of the request's object version as a run's id is of a dataset's; the item's key has a prefix.
+    task_name : str
+        Not `task`: the index of runs by task must not find it.
+    way : Way
+        How the teacher is asked in this round.
+    job_arns : dict[str, str]
+        Batch jobs by round.
+    waiting : str
+        What it waits for that cannot go on; "" when nothing.
+    reasons : list[str]
+        Why the request was rejected.
+    run_id : str
+        The run that its dataset has started.
+    summary : dict
+        A few facts of what it came to.
+    """
+
+    id: str
+    task_name: str
+    state: GenerationState
+    created_at: datetime
+    updated_at: datetime
+    request: DatasetObject
+    history: list[GenerationMoment] = []
+    way: Way = "converse"
+    job_arns: dict[str, str] = {}
+    waiting: str = ""
+    reasons: list[str] = []
+    failure: Failure | None = None
+    dataset_key: str = ""
+    run_id: str = ""
+    summary: dict[str, Any] = {}
+
+    @property
+    def task(self) -> str:
+        """The task for which the dataset is made."""
+        return self.task_name
+
+    @property
+    def batch_name(self) -> str:
+        """What this round's batch job is named."""
+        return f"{self.id}-labels-{self.state.round}"
+
+
+class GenerationTable:
+    """Generations in the run table. Every change of state is one conditional write.
+
+    Parameters
+    ----------
+    runs : RunTable
+    """
+
+    def __init__(self, runs: RunTable) -> None:
+        self._runs = runs
+
+    def receive(self, request: DatasetObject) -> Generation:
+        """Create the generation of a dropped request, or return it as it is if it has been created before."""
+        at, state = now(), GenerationState.REQUESTED
+        generation = Generation(
+            id=run_id_for(request),
+            task_name=request.task,
+            state=state,
+            created_at=at,
+            updated_at=at,
+            request=request,
+            history=[GenerationMoment(state=state, at=at, note=f"s3://{request.bucket}/{request.key}")],
+        )
+        if (there := self.load(generation.id)) is not None:
+            return there
+        condition, _ = condition_of({"id": None})
+        put = {
+            "Item": item_of(generation) | {"id": PREFIX + generation.id, "active": _OPEN},
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": {"#id": "id"},
+        }
+        try:
+            self._runs.transact({"Put": put})
+        except Superseded:
+            return self.load(generation.id) or generation
+        return generation
+
+    def load(self, generation_id: str) -> Generation | None:
+        """Return a generation, or None if there is none of this id."""
+        item = self._runs.item(PREFIX + generation_id) if generation_id else None
+        return _generation(item) if item else None
+
+    def open(self) -> Iterator[Generation]:
+        """Return every generation for which something is still to be done, the longest untouched first."""
+        return map(_generation, self._runs.standing(_OPEN))
+
+    def move(self, generation: Generation, to: GenerationState, note: str = "", **changes: Any) -> Generation:
+        """Advance a generation by one conditional write.
+
+        Raises
+        ------
+        Superseded
+            If it is no longer in the state it was loaded in.
+        """
+        if to not in FOLLOWING.get(generation.state, frozenset()):
+            raise ValueError(f"{generation.id}: no transition leads from {generation.state} to {to}")
+        moment = GenerationMoment(state=to, at=now(), note=note)
+        history = [*generation.history, moment]
+        changes |= {"state": to, "history": history, "waiting": "", "updated_at": moment.at}
+        moved = generation.model_copy(update=changes)
+        self._write(generation, moved, changes, {"active": None} if to.ended else {})
+        return moved
+
+    def note(self, generation: Generation, **changes: Any) -> Generation:
+        """Set attributes of a generation that is still in the state it was loaded in, which is a sign of life.
+
+        Raises
+        ------
+        Superseded
+            If it is no longer in that state.
+        """
+        changes |= {"updated_at": now()}
+        noted = generation.model_copy(update=changes)
+        self._write(generation, noted, changes, {})
+        return noted
+
+    def _write(
+        self, before: Generation, after: Generation, changes: dict[str, Any], more: dict[str, Any]
+    ) -> None:
+        values = item_of(after)
+        changed = {name: values.get(name) for name in changes} | more
+        self._runs.transact({"Update": update_of(PREFIX + before.id, changed, {"state": before.state})})
+
+
+def _generation(item: dict[str, Any]) -> Generation:
+    item = plain(item)
+    return Generation.model_validate(item | {"id": item["id"].removeprefix(PREFIX)})
