@@ -7,7 +7,7 @@ import pytest
 
 from signalbox.answer import Answer
 from signalbox.bedrock import Bedrock, Busy
-from signalbox.candidate import ASKED_ALONE, Candidate, Refused, answers_of, measure
+from signalbox.candidate import ASKED_ALONE, REPEATS, Candidate, Refused, answers_of, embedded, measure
 from signalbox.events import EventBus
 from signalbox.pipeline import Pipeline
 from signalbox.records import Record
@@ -137,3 +137,14 @@ def test_what_is_measured_of_a_candidate_has_its_model_and_its_cost(world: World
 def test_a_model_without_a_price_is_not_given_one(world: World) -> None:
     candidate = Candidate("base", "local.base", "base", world.ask)
     assert "local.base" in measure(candidate, world.answers(), LABELS, REGION)["cost"]["unknown"]
+
+
+def test_the_embedded_students_latency_is_the_shortest_of_several(
+    student: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took = iter([0.009, 0.002, 0.0015, 0.004, 0.003][:REPEATS])
+    ends = iter(time for seconds in took for time in (1.0, 1.0 + seconds))
+    asked = embedded("embedded", "embedded student", student)
+    monkeypatch.setattr("signalbox.candidate.time.perf_counter", lambda: next(ends))
+    assert asked.ask(GOLDEN[0]).latency_ms == pytest.approx(1.5)
+    assert next(ends, None) is None
