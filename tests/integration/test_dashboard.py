@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from signalbox.observability import UnforeseenError
+from signalbox.route import Router
 from signalbox.run import State
 from signalbox.store import STUDENT
 from tests.builders import QUERIES, client_error, labelled, spec, truth
@@ -170,6 +173,9 @@ def a_day_of_queries(cloud: Cloud) -> None:
     strange = {"query": "zxqv wlkj 4711 pfffrt", "task": "handing-on"}
     assert cloud.request("POST", "/route", strange)[1]["passed_over"] == {"embedded": "unsure"}
     assert cloud.request("POST", "/route", {})[0] == 400
+    broken = mock.patch.object(Router, "route", side_effect=ZeroDivisionError())
+    with broken, pytest.raises(UnforeseenError):
+        cloud.request("POST", "/route", again)
     with cloud.failing("dynamodb", "GetItem", times=9), cloud.failing("dynamodb", "Query", times=9):
         cloud.forget()
         assert cloud.request("POST", "/route", again)[0] == 503

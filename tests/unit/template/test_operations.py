@@ -116,5 +116,5 @@ def test_a_replay_reaches_the_steps_but_neither_people_nor_what_they_asked_for(s
     of_people = {
         rule.name for rule in rules if "signalbox.operator" in rule.properties["EventPattern"]["source"]
     }
-    assert spared == of_people | {"NotifyFunctionOutcome"}
+    assert spared == of_people | {"NotifyFunctionOutcome", "PromoteFunctionHealthCheckDue"}
     assert reached
