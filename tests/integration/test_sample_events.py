@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from signalbox.items import item_of
 from signalbox.run import Moment, Run, State
 from tests.builders import dataset_object, embedded_spec, labelled, spec
 from tests.integration.cloud import Cloud
@@ -39,7 +40,7 @@ def put_run(cloud: Cloud, run_id: str, state: State, **attributes: Any) -> None:
         history=[Moment(state=state, at=now)],
         **attributes,
     )
-    cloud.table.put_item(Item=json.loads(run.model_dump_json(exclude_none=True)) | {"active": "active"})
+    cloud.table.put_item(Item=item_of(run) | {"active": "active"})
 
 
 @pytest.mark.parametrize("path", STEPS, ids=lambda path: f"{path.parent.name}/{path.stem}")
