@@ -66,8 +66,8 @@ def write(
             outcomes = list(answers)
             if failed := next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None):
                 raise failed
-            for answer in outcomes:
-                selection.add(_queries(answer, selection))
+            # At once: each time all queries are compared with each other.
+            selection.add([query for answer in outcomes for query in _queries(answer, selection)])
             number += _CONCURRENT
             if len(selection.kept) < wanted and time.monotonic() - begun > AT_WORK_SECONDS:
                 pipeline.bus.nudge(generation)
