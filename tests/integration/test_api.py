@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from unittest import mock
@@ -216,7 +217,7 @@ def test_the_live_model_is_described(live: Cloud) -> None:
     pointer = live.live()
     assert status == 200
     assert (body["task"], body["run_id"], body["model"]) == ("clip-search", pointer.run_id, pointer.model)
-    assert body["since"] == pointer.since.isoformat()
+    assert datetime.fromisoformat(body["since"]) == pointer.since
     assert body["output"] == spec()["output"]
     assert body["metrics"]["judge"] == 4.5
 

@@ -1,5 +1,6 @@
 """Promotions, rollbacks, requests and retirements in any order, with crashes between: the pointer stays consistent."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -18,7 +19,7 @@ from signalbox.promote import pointer_of
 from signalbox.retirement import look_through, retire
 from signalbox.rollback import NotPossible, roll_back
 from signalbox.run import Run, RunTable, State, Superseded, now
-from signalbox.store import METRICS, STUDENT, TASK, VALIDATION, RunStore
+from signalbox.store import EVALUATION, METRICS, STUDENT, TASK, VALIDATION, RunStore
 from tests.builders import BUCKET, client_error, dataset_object, spec, task, task_yaml
 from tests.fakes import FakeEvents, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
@@ -28,6 +29,17 @@ UNTIL_EVALUATED = (
     State.ACCEPTED, State.TRAINING, State.TRAINED, State.DEPLOYING, State.DEPLOYED, State.EVALUATING, State.EVALUATED
 )  # fmt: skip
 SUMMARY: dict[str, Any] = {"model": "m", "served_first": "bedrock", "golden": 20, "metrics": {}, "gates": []}
+MEASURED = {
+    "model": "m",
+    "valid_share": 1.0,
+    "mae": 0.01,
+    "within_010": 1.0,
+    "dominant_share": 1.0,
+    "rubric": 5.0,
+    "latency_ms": {"p95": 5.0},
+    "cost": {"unknown": "scripted"},
+    "intervals": {},
+}
 NO_GRACE = timedelta()
 CRASH = st.sampled_from([None, None, None, 0, 1, 2, 3])
 """Before which write to the table the function ends; None for not at all."""
@@ -117,6 +129,8 @@ class Promotion(RuleBasedStateMachine):
         store.put(run.id, TASK, task().to_json())
         store.put(run.id, VALIDATION, '{"prior": {"weights": {}}, "counts": {}}')
         store.put(run.id, STUDENT, b"student")
+        evaluation = {"served_first": "bedrock", "golden": 20, "candidates": {"bedrock": MEASURED}}
+        store.put(run.id, EVALUATION, json.dumps(evaluation))
         if holds:
             self.pipeline.deliver(self.pipeline.runs.move(run, State.HELD, event="RunFailed"))
         return run.id
@@ -226,4 +240,4 @@ class Promotion(RuleBasedStateMachine):
 
 
 TestPromotion = Promotion.TestCase
-TestPromotion.settings = settings(stateful_step_count=40, deadline=None)
+TestPromotion.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
