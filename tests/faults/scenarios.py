@@ -71,7 +71,11 @@ def _ask(detail_type: str, number: int) -> Callable[[World], None]:
 
 
 def _ring(world: World) -> None:
-    world.ring("FaultAlarm", after=timedelta(seconds=1))
+    pointer = world.live()
+    since = pointer.since - timedelta(minutes=30)
+    world.table.put_item(Item=pointer.model_copy(update={"since": since}).item())
+    world.put_calls(since + timedelta(minutes=5), invocations=100, errors=10)
+    world.ring("FaultAlarm", after=timedelta(minutes=8))
 
 
 def _release(world: World) -> None:

@@ -16,7 +16,7 @@ from tests.faults.campaign import Campaign, befalls, campaign
 from tests.faults.faults import KINDS
 from tests.faults.scenarios import SCENARIOS, Scenario
 
-WANTED = os.environ.get("FAULTS", "6")
+WANTED = os.environ.get("FAULTS", "3")
 ALL = WANTED == "all"
 FAULTS = 0 if ALL else int(WANTED)
 LOSSES, ORDERS, STORMS = (1000, 400, 60) if ALL else (1 + FAULTS // 8, 1 + FAULTS // 4, 1 + FAULTS // 8)

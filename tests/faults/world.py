@@ -16,6 +16,7 @@ import moto.backends
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
+from signalbox.bedrock import Busy
 from tests.faults.faults import AFTER, ANSWERS, TIMEOUTS, Call, Crash, cut_body, error_answer
 from tests.integration import cloud as account
 from tests.integration.cloud import PROJECT, Cloud, Event
@@ -332,7 +333,9 @@ class World(Cloud):
 
 def foreseen(error: BaseException) -> bool:
     """Tell an error that follows from a fault from one that is a defect of the code."""
-    return isinstance(error, Crash | ClientError | BotoCoreError) or "EventBridge did not take" in str(error)
+    return isinstance(error, Crash | ClientError | BotoCoreError | Busy) or "EventBridge did not take" in str(
+        error
+    )
 
 
 def _backend(name: str) -> dict[str, dict[str, Any]]:

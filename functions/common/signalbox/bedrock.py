@@ -27,7 +27,7 @@ UNTRAINED_TOKENS = 500
 """Room for a model that was not trained for the task and explains itself; a cut answer would be an invalid one."""
 
 
-class Busy(Exception):
+class Busy(RuntimeError):
     """Bedrock throttles, or a quota is used up: what was asked for is to be asked again later."""
 
 
