@@ -23,7 +23,7 @@ REACH = 12
 # NFKC can lengthen a query of 512 characters; what comes later says nothing more about where to search.
 LONGEST = 1024
 MOST_QUERIES = 32
-"""How many queries one pass takes; the tables below are as long as all of them together can be."""
+"""How many queries one pass takes; the powers below are as many as all of them together can need."""
 _USUAL_WORDS = 64
 """Up to how many words the places of features across them are remembered."""
 
@@ -49,13 +49,9 @@ _POWERS = _powers(_BASE, _MOST_CHARACTERS + CHARACTERS[-1])
 _INVERSES = _powers(pow(_BASE, -1, 2**64), len(_POWERS) + 1)
 
 # How many features are inside a word, by its length with the space before it.
-_INSIDE = [1 + sum(min(left, len(CHARACTERS)) for left in range(length + 1)) for length in range(LONGEST + 2)]
-# The words of each pair, ordered by the last: the pairs of the first n words come before all others.
-_PLACES = np.arange(_MOST_CHARACTERS // 2 + 1)
-_EARLIER = np.minimum(_PLACES, REACH)
-_PAIRS_BEFORE = np.cumsum(_EARLIER) - _EARLIER
-_PAIR_LASTS = np.repeat(_PLACES, _EARLIER)
-_PAIR_FIRSTS = np.arange(len(_PAIR_LASTS)) + np.repeat(_PLACES - _EARLIER - _PAIRS_BEFORE, _EARLIER)
+_INSIDE = [
+    1 + runs for runs in itertools.accumulate(min(left, len(CHARACTERS)) for left in range(LONGEST + 2))
+]
 
 
 class Spelling(NamedTuple):
@@ -206,11 +202,15 @@ def join(joints: np.ndarray, query_of: np.ndarray | None, *, pairs: bool) -> Fea
 @lru_cache(maxsize=2 * _USUAL_WORDS)
 def _across(words: int, pairs: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the first and the last word of each feature across the words of a query, and zeros for the query."""
-    first, last = _PLACES[: max(words - 1, 0)], _PLACES[1 : max(words, 1)]
+    places = np.arange(words)
+    first, last = places[:-1], places[1:]
     if pairs:
-        count = _PAIRS_BEFORE[words]
-        first = np.concatenate([first, _PAIR_FIRSTS[:count]])
-        last = np.concatenate([last, _PAIR_LASTS[:count]])
+        # Ordered by the last word: the pairs of the first n words come before all others.
+        earlier = np.minimum(places, REACH)
+        pairs_before = np.cumsum(earlier) - earlier
+        pair_lasts = places.repeat(earlier)
+        pair_firsts = np.arange(len(pair_lasts)) + (places - earlier - pairs_before).repeat(earlier)
+        first, last = np.concatenate([first, pair_firsts]), np.concatenate([last, pair_lasts])
     return first, last, np.zeros_like(first)
 
 
