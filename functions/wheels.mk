@@ -13,6 +13,13 @@ define trim
 	find "$(1)" -type d -name __pycache__ -prune -exec rm -rf {} +
 endef
 
+# A function that brings packages of its own, pinned under its name.
+define package
+	$(INSTALL) --target "$(ARTIFACTS_DIR)" -r $(REQUIREMENTS)/$(1).txt
+	cp app.py "$(ARTIFACTS_DIR)/"
+	$(call trim,$(ARTIFACTS_DIR))
+endef
+
 # Lambda cannot keep the bytecode that it makes, so what comes without it is compiled at every cold start. Only the
 # Python that will run it can make it; where there is none, the build goes on without.
 PYTHON_OF_LAMBDA ?= python3.13

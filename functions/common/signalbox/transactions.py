@@ -81,14 +81,7 @@ class Transactions:
         by_a_person = run.state in PROMOTABLE and live.how == "person"
         if run.state is not State.EVALUATED and not by_a_person:
             raise ValueError(f"{run.id}: {run.state} is promoted by a person only")
-        moment = Moment(
-            state=State.PROMOTED,
-            at=live.since,
-            note=note,
-            event=Event.MODEL_PROMOTED,
-            by=live.by,
-            reason=live.reason,
-        )
+        moment = _moment(State.PROMOTED, live, Event.MODEL_PROMOTED, note)
         expected = _SETTLED | {"updated_at": run.updated_at} if by_a_person else {}
         moved, update = transition(run, moment, {"released_at": None} | changes, expected)
         self._runs.transact({"Update": update}, _moved_to(live, replaced), *_answered(request, run.id))
@@ -111,14 +104,7 @@ class Transactions:
         Superseded
             As `promote`.
         """
-        moment = Moment(
-            state=withdrawn.state,
-            at=live.since,
-            note=note,
-            event=Event.MODEL_ROLLED_BACK,
-            by=live.by,
-            reason=live.reason,
-        )
+        moment = _moment(withdrawn.state, live, Event.MODEL_ROLLED_BACK, note)
         expected = _SETTLED | {"updated_at": withdrawn.updated_at}
         moved, update = transition(withdrawn, moment, changes, expected)
         self._runs.transact({"Update": update}, _moved_to(live, replaced), *_answered(request, withdrawn.id))
@@ -199,6 +185,11 @@ def _answer(request: OperatorRequest, **answer: str) -> dict[str, Any]:
 
 def _answered(request: OperatorRequest | None, run_id: str) -> list[dict[str, Any]]:
     return [] if request is None else [_answer(request, run_id=run_id)]
+
+
+def _moment(state: State, live: Live, event: Event, note: str) -> Moment:
+    """Return the moment of a run's history in which a pointer is set, with who set it and why."""
+    return Moment(state=state, at=live.since, note=note, event=event, by=live.by, reason=live.reason)
 
 
 def _moved_to(live: Live, replaced: Live | None) -> dict[str, Any]:

@@ -194,13 +194,9 @@ def router_of(aws: Aws) -> Router:
     return router
 
 
-@pytest.mark.parametrize("budget_ms", [250, 2000])
-@pytest.mark.parametrize("order", orders(), ids=" ".join)
-def test_every_combination_of_failures_is_answered_in_time(
-    loads: bytes, order: tuple[str, ...], budget_ms: int
-) -> None:
-    serve = {"order": order, "budget_ms": budget_ms, "unsure": {"familiarity": 0.02}}
-    live = Live(
+def pointer(serve: dict[str, object]) -> Live:
+    """What is live, with a student and a deployment, served so."""
+    return Live(
         task_name="clip-search",
         run_id="clip-1",
         model="m",
@@ -210,6 +206,15 @@ def test_every_combination_of_failures_is_answered_in_time(
         deployment_arn=DEPLOYMENT,
         prior={"weights": {"picture": 0.2, "sound": 0.3, "words": 0.5}},
     )
+
+
+@pytest.mark.parametrize("budget_ms", [250, 2000])
+@pytest.mark.parametrize("order", orders(), ids=" ".join)
+def test_every_combination_of_failures_is_answered_in_time(
+    loads: bytes, order: tuple[str, ...], budget_ms: int
+) -> None:
+    serve = {"order": order, "budget_ms": budget_ms, "unsure": {"familiarity": 0.02}}
+    live = pointer(serve)
     absent = live.model_copy(update={"student": False})
     for states in combinations(order):
         # Given a live pointer that is known, and tiers that fail, each in its way
@@ -242,16 +247,7 @@ def test_in_real_time_a_model_and_a_student_that_hang_cost_no_more_than_the_budg
     # Given a model and a store that answer only once the test allows them to
     released = threading.Event()
     serve = {"order": ["bedrock", "embedded", "baseline", "prior"], "budget_ms": 150}
-    live = Live(
-        task_name="clip-search",
-        run_id="clip-1",
-        model="m",
-        since=datetime.now(UTC),
-        task=task(spec(serve=serve)).model_dump(mode="json", by_alias=True),
-        student=True,
-        deployment_arn=DEPLOYMENT,
-        prior={"weights": {"picture": 0.2, "sound": 0.3, "words": 0.5}},
-    )
+    live = pointer(serve)
     hangs = SimpleNamespace(
         get=lambda *key: live if len(key) == 1 else released.wait(10),
         ask=lambda *_: released.wait(10),
