@@ -80,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _task(named: str) -> "tuple[Path, Task]":
-    from signalbox.task import Task, TaskError
+    from signalbox.spec import TaskError
+    from signalbox.task import Task
 
     folders = [Path(named), Path("tasks") / named, PROJECT / "tasks" / named]
     folder = next((folder for folder in folders if (folder / "task.yaml").is_file()), None)

@@ -14,7 +14,8 @@ import boto3
 import yaml
 
 from signalbox.dataset import GoldenError, read_golden
-from signalbox.task import Task, TaskError
+from signalbox.spec import TaskError
+from signalbox.task import Task
 
 # Where a task names a model, and which local model takes its place.
 LOCAL_MODELS = {

@@ -28,7 +28,7 @@ from local.requests import NotAnswered
 from local.server import CannotStart
 from local.state import StateInUse
 from local.tasks import TaskFolderError
-from signalbox.task import TaskError
+from signalbox.spec import TaskError
 
 EPILOG = """
 exit codes:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
+from signalbox.customization import Customization
 from signalbox.models import FoundationModel
 from signalbox.run import PermanentFailure
-from signalbox.task import Customization
 
 BUSY = frozenset({"ThrottlingException", "ServiceQuotaExceededException", "TooManyRequestsException"})
 REFUSED = frozenset({"ValidationException", "AccessDeniedException", "ResourceNotFoundException"})

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
+from signalbox.customization import Customization
 from signalbox.dataset import MAX_RECORDS
 from signalbox.prices import Prices, PriceUnknown, prices
-from signalbox.task import Customization, Task
+from signalbox.task import Task
 
 Role = Literal["embedded", "bedrock", "base", "baseline"]
 

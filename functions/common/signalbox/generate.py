@@ -31,9 +31,10 @@ from signalbox.run import (
     run_id_for,
     task_of,
 )
+from signalbox.spec import TaskError
 from signalbox.store import TASK, RunStore
 from signalbox.synthetic_queries import Query, Selection
-from signalbox.task import Task, TaskError
+from signalbox.task import Task
 
 FOLDER = "generations"
 REQUEST, QUERIES, REPORT, GATHERED = "request.json", "queries.jsonl", "report.json", "gathered.json"

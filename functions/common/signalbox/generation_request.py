@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from signalbox.dataset import MAX_RECORDS, MIN_RECORDS
 from signalbox.query import MAX_QUERY_CHARACTERS
-from signalbox.task import Labels, Section, Share, Task, TaskError, read_spec
+from signalbox.spec import Section, Share, TaskError, read_spec
+from signalbox.task import Labels, Task
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 Text = Annotated[str, Field(min_length=1, max_length=2000)]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
+from signalbox.customization import Customization
 from signalbox.run import PermanentFailure
-from signalbox.task import Customization
 
 _STEP = "distill"
 _LIFECYCLE_PAGE = "Amazon Bedrock user guide, 'Model lifecycle'"

@@ -8,9 +8,10 @@ from signalbox.generation_request import GenerationRequest
 from signalbox.pipeline import Pipeline
 from signalbox.query_writing import write
 from signalbox.records import Problem, read_records
+from signalbox.spec import TaskError
 from signalbox.store import RunStore
 from signalbox.synthetic_queries import Query, Selection, from_templates
-from signalbox.task import Task, TaskError
+from signalbox.task import Task
 
 
 def gather(

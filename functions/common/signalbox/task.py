@@ -1,43 +1,24 @@
 """The task spec: what is to be distilled, into what, and how good it has to be."""
 
 import re
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from signalbox.customization import Customization
+from signalbox.spec import ModelId, Section, Share, distinct, read_spec
 
 NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
 NAME_LENGTH = 24
 RESERVED_SIGNALS = {"reasoning"}
 
-MAX_SPEC_LENGTH = 256 * 1024
-MAX_SPEC_PARTS = 10_000
-_EXCESS = f"a spec may have no aliases (*name), which can unfold without end, and {MAX_SPEC_PARTS:,} keys and values"
-
-Share = Annotated[float, Field(ge=0, le=1)]
-ModelId = Annotated[str, Field(min_length=1, max_length=2048)]
 Candidate = Literal["embedded", "bedrock"]
 Tier = Literal["bedrock", "embedded", "baseline", "prior"]
-Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def is_task_name(text: str) -> bool:
     """Tell whether a task can be named so."""
     return len(text) <= NAME_LENGTH and re.fullmatch(NAME_PATTERN, text) is not None
-
-
-class TaskError(ValueError):
-    """A task spec cannot be used; `problems` says of each fault where it is and what to do."""
-
-    def __init__(self, source: str, problems: list[str]) -> None:
-        super().__init__(f"{source}: " + "; ".join(problems))
-        self.source = source
-        self.problems = problems
-
-
-class Section(BaseModel):
-    """A part of a spec: a key that it does not know is a fault."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Weights(Section):
@@ -53,7 +34,7 @@ class Weights(Section):
                 raise ValueError(
                     f"{signal!r} cannot name a signal: use letters, digits, _ and -, at most 40, not 'reasoning'"
                 )
-        return _distinct(signals)
+        return distinct(signals)
 
 
 class Labels(Section):
@@ -67,28 +48,7 @@ class Labels(Section):
         for label in labels:
             if not label or label != label.strip() or len(label) > 100:
                 raise ValueError(f"{label!r} cannot be a label: 1 to 100 characters, no space at either end")
-        return _distinct(labels)
-
-
-class Customization(Section):
-    """How Bedrock makes the student: CreateModelCustomizationJob's choices."""
-
-    type: Literal["DISTILLATION"] = "DISTILLATION"
-    teacher: ModelId
-    student: ModelId
-    max_response_tokens: int = Field(default=200, ge=1, le=5000)
-    hyperparameters: dict[str, str] = Field(default={}, max_length=20)
-
-    @field_validator("hyperparameters", mode="before")
-    @classmethod
-    def _as_bedrock_takes_them(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        for name, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, str | int | float):
-                raise ValueError(f"{name} must be a number or a text")
-        # The API's hyperParameters are a map of strings; YAML reads 2 as a number.
-        return {name: str(value) for name, value in values.items()}
+        return distinct(labels)
 
 
 class Compare(Section):
@@ -147,7 +107,9 @@ class Serve(Section):
 
     order: tuple[Tier, ...] = ("bedrock", "embedded", "baseline", "prior")
     budget_ms: int = Field(default=2000, ge=50, le=5000)
-    deadlines_ms: dict[Literal["bedrock", "baseline"], Annotated[int, Field(ge=10, le=5000)]] = {}
+    deadlines_ms: dict[Literal["bedrock", "baseline"], Annotated[int, Field(ge=10, le=5000)]] = Field(
+        default={}
+    )
     unsure: Unsure | None = None
     cache_seconds: int = Field(default=300, ge=0, le=86_400)
     rollback_hours: int = Field(default=24, ge=0, le=168)
@@ -157,7 +119,7 @@ class Serve(Section):
     def _ends_with_what_cannot_fail(cls, order: tuple[Tier, ...]) -> tuple[Tier, ...]:
         if not order or order[-1] != "prior":
             raise ValueError("must end with 'prior', the tier that cannot fail")
-        return _distinct(order)
+        return distinct(order)
 
 
 class Gates(Section):
@@ -254,7 +216,7 @@ class Task(Section):
     def _some_candidate(cls, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         if not candidates:
             raise ValueError("name at least one of embedded, bedrock")
-        return _distinct(candidates)
+        return distinct(candidates)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -297,77 +259,3 @@ class Task(Section):
     def to_json(self) -> str:
         """Write the spec for a run's prefix; `Task.model_validate_json` reads it."""
         return self.model_dump_json(by_alias=True, indent=2)
-
-
-def read_spec(model: type[Spec], text: str | bytes, source: str) -> Spec:
-    """Read a YAML document that a person wrote.
-
-    Parameters
-    ----------
-    source : str
-        Names the document in what is said of its faults.
-
-    Raises
-    ------
-    TaskError
-        With the line, the field and the reason of each fault.
-    """
-    import yaml  # not at import: the route reads its task from the live pointer, as JSON
-
-    if len(text) > MAX_SPEC_LENGTH:
-        raise TaskError(source, [f"has {len(text):,} bytes; at most {MAX_SPEC_LENGTH:,} are read"])
-    try:
-        for number, part in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
-            if isinstance(part, yaml.AliasEvent) or number > MAX_SPEC_PARTS:
-                raise TaskError(source, [f"line {part.start_mark.line + 1}: {_EXCESS}"])
-        node = yaml.compose(text, Loader=yaml.CSafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise TaskError(source, [f"not YAML: {' '.join(str(error).split())}"]) from error
-    except UnicodeDecodeError as error:
-        raise TaskError(source, [f"not UTF-8 at byte {error.start}"]) from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # a scalar that is no date though it looks like one, say
-        raise TaskError(source, [f"not YAML: {error}"]) from error
-    if not isinstance(content, dict):
-        raise TaskError(source, ["line 1: a mapping of keys to values is expected"])
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        raise TaskError(source, [_fault(fault, node) for fault in error.errors()]) from error
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
-    if repeated:
-        raise ValueError(f"{', '.join(repeated)} named more than once")
-    return values
-
-
-def _fault(fault: Any, node: Any) -> str:
-    """Say of one of pydantic's errors on which line it is, in which field, and why."""
-    path = [part for part in fault["loc"] if part not in ("Weights", "Labels")]
-    field = ".".join(str(part) for part in path)
-    reason = {
-        "extra_forbidden": "unknown key; check its spelling and indentation",
-        "missing": "is missing",
-    }.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-    return f"line {_line(node, path)}: " + (f"{field}: {reason}" if field else reason)
-
-
-def _line(node: Any, path: list[Any]) -> int:
-    """Find the line of the deepest key of `path` that the YAML document has, counted from 1."""
-    line = node.start_mark.line + 1
-    for part in path:
-        if isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-            continue
-        pair = next((pair for pair in node.value if isinstance(pair, tuple) and pair[0].value == part), None)
-        if pair is None:
-            break
-        line = pair[0].start_mark.line + 1
-        node = pair[1]
-    return line

@@ -13,8 +13,9 @@ from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record, shortened
 from signalbox.run import NO_TASK, DatasetObject, Run, State
+from signalbox.spec import TaskError
 from signalbox.store import GOLDEN, TASK, TRAIN, VALIDATION
-from signalbox.task import NAME_LENGTH, Task, TaskError
+from signalbox.task import NAME_LENGTH, Task
 
 _LISTED_IN_EVENT = 5
 _IN_MEMORY_BYTES = 16 * 1024 * 1024

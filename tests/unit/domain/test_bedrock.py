@@ -4,8 +4,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from signalbox.bedrock import Bedrock, Busy
+from signalbox.customization import Customization
 from signalbox.run import PermanentFailure
-from signalbox.task import Customization
 from tests.builders import PROMPT, QUERIES, truth
 from tests.scripted_bedrock import ScriptedBedrock
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from signalbox import cost, judging
 from signalbox.cost import HANDLER_MS, RUBRIC_TOKENS, TrainingCost, of_queries, of_run, of_training, tokens_of
+from signalbox.customization import Customization
 from signalbox.prices import PriceUnknown, prices
-from signalbox.task import Customization, Task
+from signalbox.task import Task
 from tests.builders import embedded_spec, labels_spec, spec
 
 REGION = "us-east-1"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from signalbox.generation_request import GenerationRequest
-from signalbox.task import TaskError
+from signalbox.spec import TaskError
 from tests.builders import SIGNALS, labels_spec, spec, task
 from tests.unit.template.stack import PROJECT
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from signalbox.customization import Customization
 from signalbox.models import FoundationModel, check_distillation, foundation_id
 from signalbox.run import PermanentFailure
-from signalbox.task import Customization
 
 SOUND = FoundationModel(legacy=False, end_of_life=None, customizations=frozenset({"DISTILLATION"}))
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from signalbox.task import Task, TaskError
+from signalbox.spec import TaskError
+from signalbox.task import Task
 from tests.builders import embedded_spec, labels_spec, spec, task, task_yaml
 
 SHIPPED = Path(__file__).parents[3] / "tasks"

@@ -16,7 +16,7 @@ from local.progress import follow, job_phase
 from signalbox.events import Asked
 from signalbox.measures import ABSENT
 from signalbox.run import DatasetObject, Moment, Run, State
-from signalbox.task import TaskError
+from signalbox.spec import TaskError
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 METRICS = {

@@ -12,7 +12,7 @@ from local.commands.options import UsageError
 from local.tasks import lessons
 from signalbox.generation import GenerationState, GenerationTable
 from signalbox.run import RunTable, run_id_for
-from signalbox.task import TaskError
+from signalbox.spec import TaskError
 from tests.builders import dataset_object, spec, task_yaml
 from tests.fakes import FakeTable
 from tests.unit.template.stack import PROJECT

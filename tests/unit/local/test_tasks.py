@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from local.tasks import TaskFolderError, golden_records, push_task, with_local_models
-from signalbox.task import TaskError
+from signalbox.spec import TaskError
 
 SPEC = """
 name: tiny
