@@ -30,8 +30,8 @@ from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
 from signalbox.answer import Answer, parse_answer
+from signalbox.grading import absolute_errors, rubric
 from signalbox.query import normalise
-from signalbox.scoring import absolute_errors, rubric
 from signalbox.student import Student
 from signalbox.task import Labels, Weights
 from signalbox.training import train

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from signalbox.answer import Answer, AnswerError, parse_answer
+from signalbox.grading import absolute_errors
 from signalbox.pipeline import Pipeline
 from signalbox.run import Run
-from signalbox.scoring import Prediction, absolute_errors
+from signalbox.scoring import Prediction
 from signalbox.store import CUSTOMIZATION, GOLDEN, STUDENT_CURVE, TRAIN, VALIDATION, predictions_of
 from signalbox.task import Task, Weights
 

@@ -12,10 +12,8 @@ from pydantic import BaseModel
 
 from signalbox import uncertainty
 from signalbox.answer import Answer, AnswerError, parse_answer
+from signalbox.grading import CLOSE, absolute_errors, agrees_on_dominant, rubric
 from signalbox.task import Labels, Weights
-
-_CLOSE = 1e-9
-"""Slack for comparisons of weights in hundredths, which binary fractions miss by a hair."""
 
 
 class Prediction(BaseModel):
@@ -94,35 +92,6 @@ def score(predictions: Sequence[Prediction], output: Weights | Labels) -> dict[s
     }
 
 
-def rubric(reference: Answer, answer: Answer | None) -> int:
-    """Grade weights from 1 to 5, as the published comparison's judge is told to.
-
-    5: every weight within 0.05; 4: within 0.10; 3: dominant signal right and mean error under 0.15; 2: mean
-    error up to 0.30; 1: unusable or worse.
-    """
-    if answer is None:
-        return 1
-    errors = absolute_errors(reference, answer)
-    if max(errors) <= 0.05 + _CLOSE:
-        return 5
-    if max(errors) <= 0.10 + _CLOSE:
-        return 4
-    if fmean(errors) < 0.15 - _CLOSE and agrees_on_dominant(reference, answer):
-        return 3
-    return 2 if fmean(errors) <= 0.30 + _CLOSE else 1
-
-
-def absolute_errors(reference: Answer, answer: Answer) -> list[float]:
-    """Return how far each weight is from the reference, in the order of the signals."""
-    wanted, given = reference.weights or {}, answer.weights or {}
-    return [abs(weight - given[signal]) for signal, weight in wanted.items()]
-
-
-def agrees_on_dominant(reference: Answer, answer: Answer) -> bool:
-    """Return whether every greatest weight of the answer (several may tie) is one of the reference's greatest."""
-    return set(answer.dominant()) <= set(reference.dominant())
-
-
 _Intervals = dict[str, uncertainty.Interval | None]
 
 
@@ -137,8 +106,8 @@ def _weight_scores(
     of_query, greatest = errors.mean(axis=1), errors.max(axis=1)
     grades = np.array([rubric(reference, answer) for reference, answer in pairs], dtype=float)
     shares = {
-        "within_005": greatest <= 0.05 + _CLOSE,  # NaN, of an unusable answer, is within nothing
-        "within_010": greatest <= 0.10 + _CLOSE,
+        "within_005": greatest <= 0.05 + CLOSE,  # NaN, of an unusable answer, is within nothing
+        "within_010": greatest <= 0.10 + CLOSE,
         "dominant_share": np.array(
             [bool(answer and agrees_on_dominant(reference, answer)) for reference, answer in pairs]
         ),
@@ -258,7 +227,7 @@ def compare(own: Sequence[Prediction], rival: Sequence[Prediction], output: Weig
     if not both.any():
         return Comparison(int(answered.sum()))
     mine, others = mine[both], others[both]
-    differences = np.where(np.abs(mine - others) < _CLOSE, 0.0, mine - others)
+    differences = np.where(np.abs(mine - others) < CLOSE, 0.0, mine - others)
     interval = uncertainty.of_mean(differences)
     low, high = interval or (None, None)
     values = (float(losses.mean()) for losses in (mine, others))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.answer import Answer
-from signalbox.scoring import Comparison, Prediction, compare, rubric, score
+from signalbox.grading import rubric
+from signalbox.scoring import Comparison, Prediction, compare, score
 from signalbox.task import Labels, Weights
 from tests.builders import SIGNALS, weights_text
 
