@@ -160,8 +160,9 @@ class FakeS3:
         self.content_types: dict[str, str] = {}
         self.fail_next: Exception | None = None
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str, **_: str) -> None:  # noqa: N803
-        self.objects[Key], self.content_types[Key] = Body, ContentType
+    def put_object(self, Bucket: str, Key: str, Body: Any, ContentType: str, **_: str) -> None:  # noqa: N803
+        content = Body if isinstance(Body, bytes) else Body.read()
+        self.objects[Key], self.content_types[Key] = content, ContentType
         self.versions.append((Key, datetime.now(UTC)))
 
     def get_object(self, Bucket: str, Key: str, VersionId: str = "") -> Item:  # noqa: N803

@@ -12,6 +12,8 @@ from signalbox.run import NO_TASK, OF_AN_OLDER_VERSION, DatasetObject
 
 TASK = "task.json"
 TRAIN = "train.jsonl"
+REINFORCEMENT = "reinforcement.jsonl"
+"""train.jsonl as a reinforcement fine-tuning job takes it."""
 GOLDEN = "golden.jsonl"
 VALIDATION = "validation.json"
 STUDENT = "student/student.bin"
