@@ -14,6 +14,7 @@ from signalbox.run import State
 from signalbox.training import Trained
 from tests.faults.faults import KINDS, TRANSIENT, Call, applies
 from tests.faults.invariants import broken
+from tests.faults.quick import quick_answers
 from tests.faults.scenarios import Scenario
 from tests.faults.world import Delivery, Moment, Watching, World
 
@@ -75,7 +76,7 @@ class Campaign:
     def _watching(self) -> Watching:
         hours = [timedelta(hours=12, minutes=30)] * 3 if self.scenario.retired else []
         steps = [*Watching().steps[:2], *hours, *Watching().steps]
-        return Watching(steps, all_of_them=self.scenario.retired)
+        return Watching(steps, until_retired=self.scenario.retired)
 
     def befall(self, point: Point, kind: str) -> list[str]:
         """Go back to before a call, let a fault befall it, let watch heal, and return what does not hold."""
@@ -203,5 +204,5 @@ def campaign(scenario: Scenario, student: bytes, trained: Trained, page: str) ->
 
     cached = mock.patch.object(distill, "train", train)
     drawn = mock.patch.object(publication, "render", lambda content: page)
-    with mock_aws(), cached, drawn, World(student).connected() as world:
+    with mock_aws(), quick_answers(), cached, drawn, World(student).connected() as world:
         yield Campaign(scenario, world)

@@ -19,7 +19,7 @@ from tests.faults.scenarios import SCENARIOS, Scenario
 WANTED = os.environ.get("FAULTS", "3")
 ALL = WANTED == "all"
 FAULTS = 0 if ALL else int(WANTED)
-LOSSES, ORDERS, STORMS = (1000, 400, 60) if ALL else (1 + FAULTS // 8, 1 + FAULTS // 4, 1 + FAULTS // 8)
+LOSSES, ORDERS, STORMS = (1000, 200, 60) if ALL else (1 + FAULTS // 8, 1 + FAULTS // 4, 1 + FAULTS // 8)
 ONE_WORKER_EACH = [
     pytest.param(scenario, id=scenario.name, marks=() if ALL else pytest.mark.xdist_group(scenario.name))
     for scenario in SCENARIOS

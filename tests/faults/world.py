@@ -19,13 +19,15 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from signalbox.bedrock import Busy
 from tests.faults.faults import AFTER, ANSWERS, TIMEOUTS, Call, Crash, cut_body, error_answer
 from tests.integration import cloud as account
-from tests.integration.cloud import PROJECT, Cloud, Event
+from tests.integration.cloud import PROJECT, TABLE, Cloud, Event
+from tests.scripted_bedrock import REGION
 from tests.unit.template.stack import ACCOUNT
 
 _SERVICES = ("s3", "dynamodb", "events", "sns", "cloudwatch", "bedrock", "bedrock-runtime")
 _KEPT = ("s3", "dynamodb", "cloudwatch")
 _BEDROCK = ("jobs", "deployments", "evaluations", "deleted_models", "lost", "calls", "asked")
 _OWN = ("pending", "announced", "invoked", "crashes", "mails_sent", "turns")
+_MOVED = ("created_at", "updated_at", "released_at")
 LAMBDA_RETRIES = 2
 """How often Lambda tries an asynchronous invocation again."""
 
@@ -60,10 +62,21 @@ class Moment:
 
 @dataclass
 class Watching:
-    """How `watch` gets its turns: how much later each time, and whether also when no run is open any more."""
+    """How `watch` gets its turns.
+
+    Attributes
+    ----------
+    steps : list[timedelta]
+        How much later each time.
+    all_of_them : bool
+        Whether also when all is at rest.
+    until_retired : bool
+        Whether it is not at rest before every deployment is gone.
+    """
 
     steps: list[timedelta] = field(default_factory=lambda: [timedelta(minutes=5, seconds=1)] * 12)
     all_of_them: bool = False
+    until_retired: bool = False
 
 
 class World(Cloud):
@@ -272,13 +285,13 @@ class World(Cloud):
                 before()
                 self.step()
                 continue
-            quiet = not watching.all_of_them and self._at_rest()
+            quiet = not watching.all_of_them and self._at_rest(watching.until_retired)
             later = steps[len(steps) - (last - self.turns)]
             self.turn(later)
 
-    def _at_rest(self) -> bool:
-        """Whether there is nothing for watch to heal; it gets one turn more nevertheless."""
-        return not list(self.runs.active())
+    def _at_rest(self, until_retired: bool) -> bool:
+        """Whether there is nothing for watch to heal or to retire; it gets one turn more nevertheless."""
+        return not list(self.runs.active()) and not (until_retired and list(self.runs.deployed()))
 
     def turn(self, later: timedelta) -> None:
         """Let time pass, Bedrock come to an end with what it is at, and the clock call watch."""
@@ -290,17 +303,13 @@ class World(Cloud):
 
     def age_all(self, by: timedelta) -> None:
         """Move all that every run has been through into the past."""
-        for item in self.table.scan()["Items"]:
-            if "state" not in item:
+        for item in _backend("dynamodb")[ACCOUNT][REGION].tables[TABLE].all_items():
+            if "state" not in item.attrs:
                 continue
-            holders = [
-                *((item, name) for name in ("created_at", "updated_at", "released_at") if name in item),
-                *((moment, "at") for moment in item["history"]),
-            ]
-            for holder, name in holders:
-                moved = datetime.fromisoformat(holder[name]) - by
-                holder[name] = moved.isoformat().replace("+00:00", "Z")
-            self.table.put_item(Item=item)
+            moments = [moment.value["at"] for moment in item.attrs["history"].value]
+            for moved in (*moments, *(item.attrs[name] for name in _MOVED if name in item.attrs)):
+                at = datetime.fromisoformat(moved.value) - by
+                moved.value = at.isoformat().replace("+00:00", "Z")
 
     # Time.
 
