@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from signalbox import charts, wording
 from signalbox.candidate import REPEATS
+from signalbox.confusion import FEW, Matrix, matrix
 from signalbox.measures import MEASURES
 from signalbox.report_data import Asked, Distribution, ReportData, gather
 from signalbox.task import Labels
@@ -73,7 +74,6 @@ _FIGURES_ALONE = re.compile(r"[-\d.e]+, at (least|most) [-\d.e]+ (reached|is req
 
 _MOST_CHARTS = 12
 _MOST_SIGNALS = 6
-_MOST_LABELS = 20
 _MOST_STEPS = 20
 
 
@@ -116,6 +116,7 @@ def render(data: ReportData) -> str:
         distributions=_distribution_charts(data.distributions),
         losses=[_loss_chart(number, curve) for number, curve in enumerate(data.curves, start=1)],
         confusion=_confusion(candidates[first].get("confusion"), data.task.output),
+        few=FEW,
     )
 
 
@@ -314,26 +315,9 @@ def _loss_chart(number: int, curve: Any) -> dict[str, Any]:
     }
 
 
-def _confusion(counts: dict[str, dict[str, int]] | None, output: Any) -> dict[str, Any] | None:
-    """Reduce a confusion matrix to at most 20 labels, those with the most errors; the rest stands as "other"."""
-    if not counts or not isinstance(output, Labels):
-        return None
-    errors: dict[str, int] = {}
-    for reference, answers in counts.items():
-        for answer, number in answers.items():
-            if answer != reference:
-                errors[reference] = errors.get(reference, 0) + number
-                errors[answer] = errors.get(answer, 0) + number
-    known = [label for label in output.labels if label in counts or errors.get(label)]
-    ranked = sorted(known, key=lambda label: -errors.get(label, 0))[:_MOST_LABELS]
-    labels = [label for label in known if label in ranked]
-    rows = []
-    for reference in (label for label in labels if label in counts):
-        answers, total = counts[reference], sum(counts[reference].values())
-        cells = [answers.get(label, 0) for label in labels]
-        unusable = answers.get("", 0)
-        rows.append((reference, cells, total - sum(cells) - unusable, unusable, total))
-    return {"labels": labels, "rows": rows, "hidden": len(known) - len(labels)}
+def _confusion(counts: dict[str, dict[str, int]] | None, output: Any) -> Matrix | None:
+    """Return the confusion matrix of a candidate, of a task for labels."""
+    return matrix(counts, output.labels) if counts and isinstance(output, Labels) else None
 
 
 def _answers(asked: Asked, signals: Sequence[str]) -> list[dict[str, Any]]:
