@@ -161,7 +161,7 @@ def _near(file: Path) -> int:
 
 
 def _checked(file: Path) -> int:
-    from local.data_check import check
+    from local.data.check import check
     from signalbox.task import Task
 
     folder = ROOT / "tasks" / "video-search"

@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "functions" / "comm
 
 try:
     if sys.argv[1:2] == ["data"]:  # a commit may wait for it, so the other commands are not loaded
-        from local.data_check import main
+        from local.data.command import main
     else:
         from local.commands import main
 except ModuleNotFoundError as error:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import data_check
 from local.client import ApiError, NotReachable
 from local.commands import (
     clean,
@@ -16,6 +15,7 @@ from local.commands import (
     generate,
     promote,
     redrive,
+    release,
     rollback,
     route,
     run,
@@ -24,6 +24,7 @@ from local.commands import (
     up,
 )
 from local.commands.options import USAGE_ERROR, UsageError
+from local.data import command as data
 from local.requests import NotAnswered
 from local.server import CannotStart
 from local.state import StateInUse
@@ -35,7 +36,7 @@ exit codes:
   0  done; with a run: PROMOTED      1  the app cannot be reached, or cannot start
   2  the command line is wrong       3  the run was HELD
   4  the dataset was REJECTED        5  the run FAILED
-  6  a promotion or a rollback was refused
+  6  a promotion, a rollback or a release was refused
   7  something is left that could not be handled again, or not be deleted
 
 example:
@@ -63,10 +64,11 @@ def parser() -> argparse.ArgumentParser:
         compare,
         promote,
         rollback,
+        release,
         redrive,
         clean,
         task,
-        data_check,
+        data,
         run,
     ):
         command.add(commands)

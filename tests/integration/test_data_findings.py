@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.data_check import check
+from local.data.check import check
 from signalbox.run import State
 from signalbox.task import Task
 from tests.builders import embedded_spec, labelled, line, spec, truth, weights_text

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from local.commands import parser
-from local.data_check import PROJECT, main
+from local.data.command import main
+from local.data.task_folder import PROJECT
 from signalbox.dataset import examine
 from signalbox.dataset_cost import add_cost
 from tests.builders import QUERIES, labelled, line, prompts, spec, task, task_yaml, truth

@@ -9,93 +9,34 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from local.data.command import CannotUse
+from local.data.task_folder import task_at
+from local.data.terminal import painted, safe
 
 if TYPE_CHECKING:
     from signalbox.dataset import Dataset
     from signalbox.records import Record
     from signalbox.task import Task
 
-PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_REGION = "us-east-1"
-USABLE, USAGE_ERROR, REJECTED = 0, 2, 4
+USABLE, REJECTED = 0, 4
 _CHUNK_BYTES = 1 << 20
 _LISTED, _EXAMPLES = 20, 3
-_COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
-
-DESCRIPTION = """\
-Checks a dataset as the pipeline does when it is dropped: the same functions, and so the same verdict, findings and
-warnings. Nothing is uploaded and nothing is asked. Exits 0 usable, 4 rejected, 2 the command line is wrong.
-"""
-EXAMPLES = """\
-examples:
-  python -m local data check examples/video-search.jsonl --task video-search
-  python -m local data check my.jsonl --task my-tasks/my-task --json
-"""
-
-
-class CannotCheck(Exception):
-    """The command line names what is not there or cannot be used; the message says what."""
-
-
-def add(commands: Any) -> None:
-    """Add the command to the command line."""
-    data = commands.add_parser("data", help="`data check FILE`: what the pipeline would say of a dataset")
-    actions = data.add_subparsers(dest="action", metavar="action", required=True)
-    check = actions.add_parser(
-        "check",
-        help="check a dataset before it is uploaded",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="dataset, one record a line")
-    check.add_argument(
-        "--task",
-        required=True,
-        metavar="T",
-        help="a folder with a task.yaml, or the name of one under tasks/",
-    )
-    check.add_argument("--json", action="store_true", help="print one JSON object a file instead of text")
-    check.set_defaults(run=run)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run the command alone, without loading the others."""
-    parser = argparse.ArgumentParser(prog="python -m local")
-    add(parser.add_subparsers(metavar="command", required=True))
-    return run(parser.parse_args(arguments))
 
 
 def run(options: argparse.Namespace) -> int:
     """Check each file, print what was found, and return the exit code."""
-    try:
-        folder, task = _task(options.task)
-        return max(_check(file, folder, task, options.json) for file in options.files)
-    except CannotCheck as error:
-        print(f"signalbox: {error}", file=sys.stderr)
-        return USAGE_ERROR
-
-
-def _task(named: str) -> "tuple[Path, Task]":
-    from signalbox.spec import TaskError
-    from signalbox.task import Task
-
-    folders = [Path(named), Path("tasks") / named, PROJECT / "tasks" / named]
-    folder = next((folder for folder in folders if (folder / "task.yaml").is_file()), None)
-    if folder is None:
-        raise CannotCheck(f"there is no task.yaml in {named} or in tasks/{named}")
-    try:
-        return folder, Task.from_yaml((folder / "task.yaml").read_bytes(), str(folder / "task.yaml"))
-    except TaskError as error:
-        raise CannotCheck("\n  ".join([f"{error.source} cannot be used:", *error.problems])) from error
+    folder, task = task_at(options.task)
+    return max(_check(file, folder, task, options.json) for file in options.files)
 
 
 def _check(file: Path, folder: Path, task: "Task", as_json: bool) -> int:
     if not file.is_file():
-        raise CannotCheck(f"there is no file {file}")
+        raise CannotUse(f"there is no file {file}")
     start = time.perf_counter()
     findings = check(file, task, folder / "golden.jsonl")
     if as_json:
@@ -103,8 +44,8 @@ def _check(file: Path, folder: Path, task: "Task", as_json: bool) -> int:
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         for line in in_words(file, task, findings):
-            print(_painted(line, colour))
-        print(_painted(f"[dim]took {time.perf_counter() - start:.1f} s[/]\n", colour), flush=True)
+            print(painted(line, colour))
+        print(painted(f"[dim]took {time.perf_counter() - start:.1f} s[/]\n", colour), flush=True)
     return USABLE if findings["accepted"] else REJECTED
 
 
@@ -145,23 +86,23 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 
 def in_words(file: Path, task: "Task", findings: dict[str, Any]) -> Iterator[str]:
-    """Write findings for a person, a line each; [bold] and so on until [/] is for `_painted`."""
+    """Write findings for a person, a line each; [bold] and so on until [/] is for `painted`."""
     verdict = "[green]usable[/]" if findings["accepted"] else "[red]rejected[/]"
-    yield f"{verdict}  [bold]{_safe(str(file))}[/]  for task {task.name}"
+    yield f"{verdict}  [bold]{safe(str(file))}[/]  for task {task.name}"
     for reason in findings["reasons"]:
-        yield f"  [red]✗[/] {_safe(reason)}"
+        yield f"  [red]✗[/] {safe(reason)}"
     if findings.get("counts", {}).get("records"):
         yield ""
         width = max(len(name) for name, _ in _facts(findings))
-        yield from (f"  [dim]{name:<{width}}[/]  {_safe(fact)}" for name, fact in _facts(findings))
+        yield from (f"  [dim]{name:<{width}}[/]  {safe(fact)}" for name, fact in _facts(findings))
     yield from _problems(findings)
     if findings.get("warnings"):
         yield ""
-    yield from (f"  [yellow]![/] {_safe(warning)}" for warning in findings.get("warnings", []))
+    yield from (f"  [yellow]![/] {safe(warning)}" for warning in findings.get("warnings", []))
     for name, title in (("near_leakage", "nearly golden"), ("beyond_noise", "answers apart")):
         for example in findings.get(name, {}).get("examples", [])[:_EXAMPLES]:
             lines = " and ".join(str(line or "golden.jsonl") for line in example["lines"])
-            yield f"    [dim]{title}, lines {lines}:[/] {_safe(' / '.join(example['queries']))}"
+            yield f"    [dim]{title}, lines {lines}:[/] {safe(' / '.join(example['queries']))}"
     if findings["accepted"] is False and findings.get("counts", {}).get("labelled") == 0:
         yield "  [dim]prompts alone are accepted if a run of the task is live: its golden set is used then[/]"
 
@@ -219,20 +160,7 @@ def _problems(findings: dict[str, Any]) -> Iterator[str]:
         yield ""
     for problem in problems[:_LISTED]:
         field = f" {problem['field']}" if problem["field"] else ""
-        yield f"  [dim]line {problem['line']}{_safe(field)}:[/] {_safe(problem['reason'])}"
+        yield f"  [dim]line {problem['line']}{safe(field)}:[/] {safe(problem['reason'])}"
     invalid = max(findings.get("counts", {}).get("invalid", 0), len(problems))
     if invalid > _LISTED:
         yield f"  [dim]and {invalid - _LISTED:,} lines more; --json lists up to 1,000[/]"
-
-
-def _safe(text: str) -> str:
-    """Make what comes out of a file harmless to a terminal, and to `_painted`."""
-    return "".join(character if character.isprintable() else "�" for character in text).replace(
-        "[", "[\u200b"
-    )
-
-
-def _painted(line: str, colour: bool) -> str:
-    for name, code in _COLOURS.items():
-        line = line.replace(f"[{name}]", f"\x1b[{code}m" if colour else "")
-    return line.replace("[/]", "\x1b[0m" if colour else "").replace("[\u200b", "[")

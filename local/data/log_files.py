@@ -1,0 +1,209 @@
+"""Where logs lie, on this machine or in S3, and how they are read: line by line, whatever is broken."""
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.data.command import CannotUse
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""An invocation log entry has two bodies of at most 100 KB; a subscription's envelope holds several entries."""
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+_PIECE_BYTES = 256 * 1024
+_GZIP = b"\x1f\x8b"
+_ENDS = re.compile(rb'\n|(?<=\})[ \t\r]*(?=\{"(?:messageType|owner)")')
+"""Where a line ends; Firehose writes the envelopes of a subscription one after the other, with nothing between."""
+_IS_DATA = re.compile(r"(^|/)data/[^/]+$")
+_PLACEHOLDERS = ("permission-check", "aws-logs-write-test")
+"""What Bedrock and CloudWatch Logs write to see whether they may (`amazon-bedrock-logs-permission-check`)."""
+
+
+class Unreadable(Exception):
+    """A file, or a body that lies in a file of its own, cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What of a file cannot be used: the line, counted from 1, or None for a file as a whole, and why."""
+
+    file: str
+    line: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A file of log entries.
+
+    Attributes
+    ----------
+    name : str
+        A path, or an s3:// address.
+    open : Callable
+        Returns its bytes as a file.
+    body : Callable
+        Returns what lies at the s3:// address that one of its entries gives; raises Unreadable.
+    """
+
+    name: str
+    open: Callable[[], IO[bytes]]
+    body: Callable[[str], bytes]
+
+    def lines(self) -> Iterator[tuple[int, bytes] | Fault]:
+        """Yield each line with its number, and what cannot be read, as it comes.
+
+        In memory bounded by one line. What comes before a break in a compressed file is used.
+        """
+        number = 0
+        try:
+            with self.open() as stream:
+                for line in _lines(stream):
+                    number += 1
+                    if line is None:
+                        yield Fault(self.name, number, f"longer than {MAX_LINE_BYTES:,} bytes")
+                    elif line.strip():
+                        yield number, line
+        except (OSError, EOFError, zlib.error, ClientError, BotoCoreError) as error:
+            yield Fault(self.name, number + 1, f"cannot be read from here on: {_why(error)}")
+
+
+def files_of(source: str, s3: Callable[[], Any]) -> Iterator[LogFile]:
+    """Return the log files of a source, without the bodies that are too large for an entry.
+
+    Parameters
+    ----------
+    source : str
+        A file, a folder or an s3:// address, of which everything below is taken.
+    s3 : Callable
+        Makes the client for addresses.
+
+    Raises
+    ------
+    CannotUse
+        There is nothing at the source.
+    """
+    files = _objects(source, s3()) if source.startswith("s3://") else _paths(Path(source))
+    found = False
+    for file in files:
+        found = True
+        yield file
+    if not found:
+        raise CannotUse(f"there are no log files at {source}")
+
+
+def _paths(source: Path) -> Iterator[LogFile]:
+    if source.is_file():
+        files = [source]
+    else:
+        files = sorted(file for file in source.rglob("*") if file.is_file())
+        files = [file for file in files if _is_log(file.relative_to(source).as_posix())]
+    for file in files:
+        yield LogFile(str(file), lambda file=file: file.open("rb"), _beside(file))
+
+
+def _beside(file: Path) -> Callable[[str], bytes]:
+    """Return what finds a body in a copy of the bucket: below data/, in the folder of the entry's file."""
+
+    def body(address: str) -> bytes:
+        try:
+            with (file.parent / "data" / address.rpartition("/")[2]).open("rb") as stream:
+                return _unpacked(stream)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Unreadable(f"its body in data/ cannot be read: {_why(error)}") from error
+
+    return body
+
+
+def _objects(source: str, s3: Any) -> Iterator[LogFile]:
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+
+    def body(address: str) -> bytes:
+        place, _, key = address.removeprefix("s3://").partition("/")
+        if place != bucket:  # whoever names one bucket has not asked for what lies in others
+            raise Unreadable("its body lies in another bucket")
+        try:
+            return _unpacked(s3.get_object(Bucket=place, Key=key)["Body"])
+        except (OSError, EOFError, zlib.error, ClientError, BotoCoreError) as error:
+            raise Unreadable(f"its body in data/ cannot be read: {_why(error)}") from error
+
+    try:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", ()):
+                key = entry["Key"]
+                if _is_log(key) and entry["Size"]:
+                    yield LogFile(
+                        f"s3://{bucket}/{key}",
+                        lambda key=key: s3.get_object(Bucket=bucket, Key=key)["Body"],
+                        body,
+                    )
+    except (ClientError, BotoCoreError) as error:
+        raise CannotUse(f"{source} cannot be listed: {_why(error)}") from error
+
+
+def _is_log(name: str) -> bool:
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return not (hidden or _IS_DATA.search(name) or name.endswith(_PLACEHOLDERS))
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:
+    """Split at line feeds and between envelopes; None stands for a line that is too long."""
+    pending, overlong = b"", False
+    for piece in _pieces(stream):
+        *complete, pending = _ENDS.split(pending + piece)
+        for line in complete:
+            yield None if overlong else line
+            overlong = False
+        if len(pending) > MAX_LINE_BYTES:
+            pending, overlong = b"", True
+    if overlong or pending:
+        yield None if overlong else pending
+
+
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file's content, unpacked as often as it is packed: Firehose may compress what is compressed already."""
+    head = stream.read(_PIECE_BYTES)
+    whole = _Rejoined(head, stream)
+    if head.startswith(_GZIP):
+        yield from _pieces(gzip.GzipFile(fileobj=whole))  # type: ignore[arg-type]
+        return
+    while piece := whole.read(_PIECE_BYTES):
+        yield piece
+
+
+class _Rejoined:
+    """A file of which the beginning has been read already; an S3 body cannot be set back."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            taken = self._head if size < 0 else self._head[:size]
+            self._head = self._head[len(taken) :]
+            return taken
+        return self._rest.read(size) if size >= 0 else self._rest.read()
+
+
+def _unpacked(stream: IO[bytes]) -> bytes:
+    content = bytearray()
+    for piece in _pieces(stream):
+        content += piece
+        if len(content) > MAX_BODY_BYTES:
+            raise Unreadable(f"its body has more than {MAX_BODY_BYTES:,} bytes")
+    return bytes(content)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Code"]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error)
