@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from signalbox import cost
-from signalbox.prices import DISTILLED, Source, prices
+from signalbox.prices import Source, prices
 from signalbox.task import Task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,7 +88,7 @@ def _candidates() -> dict[str, tuple[str, cost.Role, float]]:
     embedded = next(figure["value"] for figure in figures if figure["name"] == "one query, p50") / 1000
     return {
         "embedded": ("embedded student", "embedded", embedded),
-        "bedrock": (task.customization.student + DISTILLED, "bedrock", STUDENT_MS),
+        "bedrock": (task.customization.result, "bedrock", STUDENT_MS),
         "base": (task.compare.base, "base", STUDENT_MS),
         "baseline": (task.compare.baseline, "baseline", HAIKU_MS),
     }

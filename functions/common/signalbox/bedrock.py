@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from signalbox.customization import Customization
+from signalbox.customization import Customization, Distillation, FineTuning
 from signalbox.models import FoundationModel
 from signalbox.run import PermanentFailure
 
@@ -128,8 +128,10 @@ class Bedrock:
         training: str,
         output: str,
         kms_key_arn: str,
+        validation: str = "",
+        reward_function_arn: str = "",
     ) -> str:
-        """Start the distillation job of a run, unless it has been started, and return its ARN.
+        """Start the customization job of a run, unless it has been started, and return its ARN.
 
         Parameters
         ----------
@@ -139,6 +141,10 @@ class Bedrock:
             s3:// addresses of the training file and of the prefix for the job's artefacts.
         kms_key_arn : str
             Encrypts the custom model; "" for a key that AWS owns.
+        validation : str
+            s3:// address of the validation set; "" for none.
+        reward_function_arn : str
+            The Lambda function that grades answers; read for reinforcement fine-tuning alone.
 
         Raises
         ------
@@ -151,8 +157,8 @@ class Bedrock:
         if started is not None:
             return started.arn
         optional = {"customModelKmsKeyId": kms_key_arn} if kms_key_arn else {}
-        if customization.hyperparameters:
-            optional["hyperParameters"] = customization.hyperparameters
+        if validation:
+            optional["validationDataConfig"] = {"validators": [{"s3Uri": validation}]}
         with refusals("distill", "correct customization in the task, upload it and drop the dataset again"):
             return self._control.create_model_customization_job(
                 jobName=name,
@@ -161,18 +167,11 @@ class Bedrock:
                 roleArn=role_arn,
                 baseModelIdentifier=customization.student,
                 customizationType=customization.type,
-                customizationConfig={
-                    "distillationConfig": {
-                        "teacherModelConfig": {
-                            "teacherModelIdentifier": customization.teacher,
-                            "maxResponseLengthForInference": customization.max_response_tokens,
-                        }
-                    }
-                },
                 trainingDataConfig={"s3Uri": training},
                 outputDataConfig={"s3Uri": output},
                 jobTags=_tags(name),
                 customModelTags=_tags(name),
+                **_of_type(customization, reward_function_arn),
                 **optional,
             )["jobArn"]
 
@@ -402,6 +401,23 @@ class Bedrock:
             if code in BUSY:
                 raise Busy(f"Bedrock throttles looking up the {what}: {_message(error)}") from error
             raise
+
+
+def _of_type(customization: Customization, reward_function_arn: str) -> dict[str, Any]:
+    """Return what a request has for the type of its job: customizationConfig, or the hyperparameters."""
+    if isinstance(customization, Distillation):
+        teacher = {
+            "teacherModelIdentifier": customization.teacher,
+            "maxResponseLengthForInference": customization.max_response_tokens,
+        }
+        return {"customizationConfig": {"distillationConfig": {"teacherModelConfig": teacher}}}
+    if isinstance(customization, FineTuning):
+        hyperparameters = customization.hyperparameters.as_texts()
+        return {"hyperParameters": hyperparameters} if hyperparameters else {}
+    reinforcement: dict[str, Any] = {"graderConfig": {"lambdaGrader": {"lambdaArn": reward_function_arn}}}
+    if hyperparameters := customization.hyperparameters.as_sent():
+        reinforcement["hyperParameters"] = hyperparameters
+    return {"customizationConfig": {"rftConfig": reinforcement}}
 
 
 @contextmanager

@@ -115,8 +115,7 @@ def candidates_of(run: Run, task: Task, pipeline: Pipeline) -> Iterator[Candidat
         if artefact is not None:
             yield embedded("embedded", "embedded student", artefact)
     if run.deployment_arn is not None and task.customization:
-        # Not the bare id of its base model, which is compared with it under that name.
-        model, tokens = f"{task.customization.student} (distilled)", task.customization.max_response_tokens
+        model, tokens = task.customization.result, task.customization.max_response_tokens
         yield on_bedrock("bedrock", "bedrock", model, run.deployment_arn, task, tokens, pipeline)
     for name, model_id in (("base", task.compare.base), ("baseline", task.compare.baseline)):
         if model_id is not None:

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from signalbox.customization import Customization
-from signalbox.dataset import MAX_RECORDS
+from signalbox.customization import (
+    DEFAULT_EPOCHS,
+    LIMITS,
+    MOST_EPOCHS,
+    Customization,
+    Distillation,
+    FineTuning,
+)
 from signalbox.prices import Prices, PriceUnknown, prices
 from signalbox.task import Task
 
@@ -27,10 +33,6 @@ HANDLER_MS = 0.6
 
 CHARACTERS_PER_TOKEN = 4
 """A rule of thumb for English prose; JSON with numbers in it has fewer."""
-EPOCHS = 2
-MOST_EPOCHS = 5
-"""Bedrock does not say how often a distillation passes over its data. Its fine-tuning of Nova does so 2 times unless
-told otherwise, and 5 at most (Amazon Bedrock user guide, "Custom model hyperparameters", epochCount)."""
 EXPLANATION_TOKENS = 200
 """What the judge is taken to write of one answer: its grade and why. Bedrock does not report its tokens."""
 RUBRIC_TOKENS = 400
@@ -121,12 +123,13 @@ class TrainingCost:
     Attributes
     ----------
     teacher : float
-        Its tokens: each record read once and answered once.
+        Its tokens: each record read once and answered once; 0 where the job has no teacher.
     student : float
-        Training tokens: each record and its answer, EPOCHS times.
+        Training tokens: each record and its answer, as often as the job passes over them. How often a distillation
+        does Bedrock does not say; it is taken for what fine-tuning does unless told otherwise, DEFAULT_EPOCHS.
     at_most : float
-        Both, should Bedrock grow the dataset to the most records it takes, every answer be as long as the task
-        allows and the student be trained for MOST_EPOCHS: for a budget, that no job is to exceed.
+        Both, should every answer be as long as the task allows and, in a distillation, Bedrock grow the dataset to
+        the most records it takes and train for MOST_EPOCHS: for a budget, that no job is to exceed.
     month : float
         Keeping the custom model for a month.
     prices_of : date
@@ -148,7 +151,7 @@ class TrainingCost:
 def of_training(
     customization: Customization, records: int, tokens_in: float, tokens_out: float, region: str
 ) -> TrainingCost:
-    """Estimate a distillation job before it starts.
+    """Estimate a customization job before it starts.
 
     Parameters
     ----------
@@ -162,25 +165,35 @@ def of_training(
     Raises
     ------
     PriceUnknown
-        If the teacher's or the student's price is.
+        If the teacher's or the student's price is, or what this type of job costs.
     """
     book = prices()
-    teaching = book.of_model(customization.teacher, region)
-    training = book.of_customization(customization.student, region)
     longest = max(tokens_out, customization.max_response_tokens)
-    given = customization.hyperparameters.get("epochCount", "")
-    epochs = int(given) if given.isdecimal() else EPOCHS
+    if not isinstance(customization, Distillation | FineTuning):
+        raise PriceUnknown(
+            f"no price is known for {customization.type}, which answers each prompt many times"
+        )
+    training = book.of_customization(customization.student, region)
 
     def student(records: int, tokens_out: float, epochs: int) -> float:
         tokens = records * (tokens_in + tokens_out) * epochs
         return tokens * training.usd_per_million_training_tokens / PER_MILLION
 
-    most = max(records, MAX_RECORDS)
+    if isinstance(customization, FineTuning):
+        epochs = customization.hyperparameters.epoch_count or DEFAULT_EPOCHS
+        return TrainingCost(
+            teacher=0.0,
+            student=student(records, tokens_out, epochs),
+            at_most=student(records, longest, epochs),
+            month=training.usd_per_model_month,
+            prices_of=training.date,
+        )
+    teaching = book.of_model(customization.teacher, region)
+    most = max(records, LIMITS["DISTILLATION"].most)
     return TrainingCost(
         teacher=teaching.of(records * tokens_in, records * tokens_out),
-        student=student(records, tokens_out, epochs),
-        at_most=teaching.of(most * tokens_in, most * longest)
-        + student(most, longest, max(epochs, MOST_EPOCHS)),
+        student=student(records, tokens_out, DEFAULT_EPOCHS),
+        at_most=teaching.of(most * tokens_in, most * longest) + student(most, longest, MOST_EPOCHS),
         month=training.usd_per_model_month,
         prices_of=min(teaching.date, training.date),
     )

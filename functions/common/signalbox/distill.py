@@ -5,7 +5,7 @@ import io
 
 from signalbox.answer import Answer
 from signalbox.events import Event
-from signalbox.models import check_distillation
+from signalbox.models import check_customization
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline, step
 from signalbox.run import PermanentFailure, Run, State
@@ -24,7 +24,7 @@ def distill(run: Run, pipeline: Pipeline) -> None:
     task = pipeline.task(run)
     customization = task.customization if "bedrock" in task.candidates else None
     if customization:
-        check_distillation(customization, pipeline.bedrock)
+        check_customization(customization, pipeline.bedrock)
     trained = (
         _train_embedded(run, task, pipeline)
         if "embedded" in task.candidates

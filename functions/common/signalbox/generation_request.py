@@ -157,8 +157,8 @@ class GenerationRequest(Section):
         ]
         if unknown := sorted(set(request.target(task)) - names):
             faults.append(f"balance: {', '.join(map(repr, unknown))}: no signal or label of {task.name}")
-        if task.customization is None:
-            faults.append(f"task {task.name} has no customization, which names the teacher to ask")
+        if task.customization is None or task.customization.teacher is None:
+            faults.append(f"task {task.name} has no customization.teacher, which names the teacher to ask")
         if faults:
             raise TaskError(source, faults)
         return request

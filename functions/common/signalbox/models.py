@@ -1,7 +1,8 @@
-"""What is known of Bedrock's models, and whether they may be distilled: asked before any money is spent.
+"""What is known of Bedrock's models, and whether they may be customized: asked before any money is spent.
 
 Sources, read 2026-11-21: Amazon Bedrock user guide, "Prerequisites for model distillation" (pairs and regions),
-"Deploy a custom model for on-demand inference" (regions), "Model lifecycle" (ends of life).
+"Customize a model with fine-tuning in Amazon Bedrock" and "Create and manage fine-tuning jobs for Amazon Nova models"
+(models and regions), "Deploy a custom model for on-demand inference" (regions), "Model lifecycle" (ends of life).
 """
 
 import re
@@ -9,13 +10,25 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from signalbox.customization import Customization
+from signalbox.customization import Customization, Distillation, Type
 from signalbox.run import PermanentFailure
 
 _STEP = "distill"
 _LIFECYCLE_PAGE = "Amazon Bedrock user guide, 'Model lifecycle'"
 _DEPLOYMENT_PAGE = "Amazon Bedrock user guide, 'Deploy a custom model for on-demand inference'"
 _PAIRS_PAGE = "Amazon Bedrock user guide, 'Prerequisites for model distillation'"
+_TUNING_PAGE = "Amazon Bedrock user guide, 'Customize a model with fine-tuning in Amazon Bedrock'"
+_REINFORCEMENT_PAGE = "Amazon Bedrock user guide, 'Create and manage fine-tuning jobs for Amazon Nova models'"
+_PAGES: dict[Type, str] = {
+    "DISTILLATION": _PAIRS_PAGE,
+    "FINE_TUNING": _TUNING_PAGE,
+    "REINFORCEMENT_FINE_TUNING": _REINFORCEMENT_PAGE,
+}
+_VERBS: dict[Type, str] = {
+    "DISTILLATION": "distils",
+    "FINE_TUNING": "fine-tunes",
+    "REINFORCEMENT_FINE_TUNING": "fine-tunes by reinforcement",
+}
 
 _SMALL_LLAMAS = frozenset(
     {"meta.llama3-1-8b-instruct-v1:0", "meta.llama3-2-1b-instruct-v1:0", "meta.llama3-2-3b-instruct-v1:0"}
@@ -38,6 +51,23 @@ STUDENTS: dict[str, frozenset[str]] = {
 }
 """Teachers, and the students that Bedrock distils each into."""
 
+TUNED: dict[Type, frozenset[str]] = {
+    "FINE_TUNING": frozenset(
+        {
+            "amazon.nova-lite-v1:0",
+            "amazon.nova-2-lite-v1:0",
+            "amazon.nova-micro-v1:0",
+            "amazon.nova-pro-v1:0",
+        }
+    ),
+    "REINFORCEMENT_FINE_TUNING": frozenset({"amazon.nova-2-lite-v1:0"}),
+}
+"""Models that are tuned on records alone.
+
+Bedrock fine-tunes others, too, but with other hyperparameters and limits than Amazon Nova's, against which a task is
+checked. That Nova 2 Lite takes those of Nova Lite, Micro and Pro is an assumption: the page names these three.
+"""
+
 DEPLOYABLE = frozenset(
     {
         "amazon.nova-lite-v1:0",
@@ -50,7 +80,7 @@ DEPLOYABLE = frozenset(
 """Models that can be deployed on demand once they are customized; others would need provisioned throughput."""
 
 REGIONS = {"amazon": "us-east-1", "meta": "us-west-2"}
-"""By provider, the one region that distils its models."""
+"""By provider, the one region that customizes its models."""
 
 ENDS_OF_LIFE = {"amazon.nova-premier-v1:0": date(2026, 9, 14)}
 
@@ -84,44 +114,61 @@ def foundation_id(model_id: str) -> str:
     return ":".join(bare.split(":")[:2])
 
 
-def check_distillation(customization: Customization, catalogue: Catalogue) -> None:
-    """Refuse a teacher and a student that Bedrock would not distil, before the job is started.
+def check_customization(customization: Customization, catalogue: Catalogue) -> None:
+    """Refuse models that Bedrock would not customize as the task asks, before the job is started.
 
     Raises
     ------
     PermanentFailure
         Naming the model, what is wrong with it and what to change in the task.
     """
-    teacher, student = foundation_id(customization.teacher), foundation_id(customization.student)
-    _check_end_of_life(customization.teacher, ENDS_OF_LIFE.get(teacher))
-    _check_pair(teacher, student)
-    _check_deployable(student)
-    _check_region(student, catalogue.region)
-    offered_teacher = catalogue.foundation_model(teacher)
-    offered_student = catalogue.foundation_model(customization.student) or catalogue.foundation_model(student)
-    for model_id, offered in (
-        (customization.teacher, offered_teacher),
-        (customization.student, offered_student),
-    ):
-        if offered is None:
-            raise PermanentFailure(
-                _STEP,
-                f"Bedrock does not offer {model_id} in {catalogue.region}",
-                "name another model in customization of the task, or deploy the stack in a region that has it",
-            )
-        _check_end_of_life(model_id, offered.end_of_life.date() if offered.end_of_life else None)
-    assert offered_student is not None
-    if offered_student.legacy:
+    student = foundation_id(customization.student)
+    if isinstance(customization, Distillation):
+        teacher = foundation_id(customization.teacher)
+        _check_end_of_life(customization.teacher, ENDS_OF_LIFE.get(teacher))
+        _check_pair(teacher, student)
+    else:
+        _check_tuned(customization.type, student)
+    _check_deployable(customization.type, student)
+    _check_region(customization.type, student, catalogue.region)
+    if isinstance(customization, Distillation):
+        _offered(customization.teacher, catalogue.foundation_model(teacher), catalogue)
+    _check_student(
+        customization,
+        _offered(
+            customization.student,
+            catalogue.foundation_model(customization.student) or catalogue.foundation_model(student),
+            catalogue,
+        ),
+        catalogue,
+    )
+
+
+def _offered(model_id: str, offered: FoundationModel | None, catalogue: Catalogue) -> FoundationModel:
+    if offered is None:
+        raise PermanentFailure(
+            _STEP,
+            f"Bedrock does not offer {model_id} in {catalogue.region}",
+            "name another model in customization of the task, or deploy the stack in a region that has it",
+        )
+    _check_end_of_life(model_id, offered.end_of_life.date() if offered.end_of_life else None)
+    return offered
+
+
+def _check_student(customization: Customization, offered: FoundationModel, catalogue: Catalogue) -> None:
+    if offered.legacy:
         raise PermanentFailure(
             _STEP,
             f"the student {customization.student} is Legacy: Bedrock starts no new customization of it",
             f"name an Active model as customization.student ({_LIFECYCLE_PAGE})",
         )
-    if customization.type not in offered_student.customizations:
+    # GetFoundationModel has no word for reinforcement fine-tuning in its service model (ModelCustomization).
+    says_so = customization.type != "REINFORCEMENT_FINE_TUNING" or not _is_known(customization.student)
+    if says_so and customization.type not in offered.customizations:
         raise PermanentFailure(
             _STEP,
             f"Bedrock does not offer {customization.type} for {customization.student} in {catalogue.region}",
-            f"name another model as customization.student ({_PAIRS_PAGE})",
+            f"name another model as customization.student ({_PAGES[customization.type]})",
         )
 
 
@@ -136,7 +183,7 @@ def _check_end_of_life(model_id: str, end: date | None) -> None:
 
 
 def _check_pair(teacher: str, student: str) -> None:
-    if teacher not in STUDENTS and student not in _known_students():
+    if teacher not in STUDENTS and student not in _students("DISTILLATION"):
         return  # neither is in the table, which may be older than Bedrock: GetFoundationModel decides
     if student not in STUDENTS.get(teacher, frozenset()):
         allowed = sorted(name for name, students in STUDENTS.items() if student in students)
@@ -147,25 +194,40 @@ def _check_pair(teacher: str, student: str) -> None:
         )
 
 
-def _check_deployable(student: str) -> None:
-    if student in _known_students() - DEPLOYABLE:
+def _check_tuned(kind: Type, student: str) -> None:
+    if student in TUNED[kind] or not _is_known(student):
+        return
+    raise PermanentFailure(
+        _STEP,
+        f"{student} cannot be the student of {kind}",
+        f"name one of {', '.join(sorted(TUNED[kind]))} as customization.student ({_PAGES[kind]})",
+    )
+
+
+def _check_deployable(kind: Type, student: str) -> None:
+    if _is_known(student) and student not in DEPLOYABLE:
         raise PermanentFailure(
             _STEP,
-            f"Bedrock distils {student}, but does not deploy the result on demand",
-            f"name one of {', '.join(sorted(DEPLOYABLE & _known_students()))} as customization.student "
+            f"Bedrock {_VERBS[kind]} {student}, but does not deploy the result on demand",
+            f"name one of {', '.join(sorted(DEPLOYABLE & _students(kind)))} as customization.student "
             f"({_DEPLOYMENT_PAGE})",
         )
 
 
-def _known_students() -> frozenset[str]:
-    return frozenset().union(*STUDENTS.values())
+def _students(kind: Type) -> frozenset[str]:
+    return frozenset().union(*STUDENTS.values()) if kind == "DISTILLATION" else TUNED[kind]
 
 
-def _check_region(student: str, region: str) -> None:
+def _is_known(model_id: str) -> bool:
+    """Tell whether a model stands in the tables, as a teacher or as a student; others may be newer than these."""
+    return foundation_id(model_id) in {*STUDENTS, *_students("DISTILLATION"), *_students("FINE_TUNING")}
+
+
+def _check_region(kind: Type, student: str, region: str) -> None:
     wanted = REGIONS.get(student.partition(".")[0])
-    if student in _known_students() and region != wanted:
+    if _is_known(student) and region != wanted:
         raise PermanentFailure(
             _STEP,
-            f"Bedrock distils {student} only in {wanted}, this stack is in {region}",
-            f"deploy the stack in {wanted} ({_PAIRS_PAGE})",
+            f"Bedrock {_VERBS[kind]} {student} only in {wanted}, this stack is in {region}",
+            f"deploy the stack in {wanted} ({_PAGES[kind]})",
         )

@@ -14,10 +14,11 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from signalbox.customization import MADE
 from signalbox.models import foundation_id
 
-DISTILLED = " (distilled)"
-"""How evaluate names a student: the model it was made from, and this."""
+CUSTOMIZED = tuple(f" ({made})" for made in MADE.values())
+"""How evaluate names a student: the model it was made from, and one of these."""
 
 Route = Literal["on-demand", "us", "global", "custom"]
 """How a model is called: by its own id, by an inference profile, or as a deployed custom model."""
@@ -138,7 +139,7 @@ class Prices(_Part):
         ----------
         model : str
             A model id (with or without a customization variant such as `:128k`), an inference profile's id, the ARN
-            of either or of a custom model, or one of these and " (distilled)" for a student that was made from it.
+            of either or of a custom model, or one of these as `Customization.result` names a student.
         region : str
             Where it is called from.
 
@@ -207,7 +208,8 @@ def _called(model: str) -> tuple[str, str]:
     """Return the foundation model behind a reference, and how it is called."""
     if is_stand_in(model):
         raise PriceUnknown(f"{model} is a stand-in on one machine; a stand-in has no price")
-    reference = model.removesuffix(DISTILLED)
+    suffix = next((suffix for suffix in CUSTOMIZED if model.endswith(suffix)), "")
+    reference = model.removesuffix(suffix)
     custom = reference != model
     if reference.startswith("arn:"):
         kind, _, name = reference.split(":", 5)[-1].partition("/")

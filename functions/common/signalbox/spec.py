@@ -8,6 +8,9 @@ MAX_SPEC_LENGTH = 256 * 1024
 MAX_SPEC_PARTS = 10_000
 _EXCESS = f"a spec may have no aliases (*name), which can unfold without end, and {MAX_SPEC_PARTS:,} keys and values"
 
+_TAGS = frozenset({"Weights", "Labels", "DISTILLATION", "FINE_TUNING", "REINFORCEMENT_FINE_TUNING"})
+"""In pydantic's path to a fault these name the kind of a section, and are no keys of the document."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 ModelId = Annotated[str, Field(min_length=1, max_length=2048)]
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -25,7 +28,8 @@ class TaskError(ValueError):
 class Section(BaseModel):
     """A part of a spec: a key that it does not know is a fault."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # Most schemas are built as a part of the task's; the router waits for each that is built by itself at its start.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 def read_spec(model: type[Spec], text: str | bytes, source: str) -> Spec:
@@ -84,7 +88,7 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _fault(fault: Any, node: Any) -> str:
     """Say of one of pydantic's errors on which line it is, in which field, and why."""
-    path = [part for part in fault["loc"] if part not in ("Weights", "Labels")]
+    path = [part for part in fault["loc"] if part not in _TAGS]
     field = ".".join(str(part) for part in path)
     reason = {
         "extra_forbidden": "unknown key; check its spelling and indentation",

@@ -3,9 +3,9 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from signalbox.customization import Customization
+from signalbox.customization import LIMITS, Customization, Limits
 from signalbox.spec import ModelId, Section, Share, distinct, read_spec
 
 NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
@@ -77,13 +77,15 @@ class Patience(Section):
 
     After the first two a run is called stalled, and after twice as long it fails. The others are not waited for any
     longer: the judge's jobs that are late are stopped, and leave their candidates without a grade; the base model, the
-    baseline or the live model, if it cannot be asked for so long, is not compared.
+    baseline or the live model, if it cannot be asked for so long, is not compared. `release_hours` are people's: after
+    that they are reminded, once, that a run awaits their release.
     """
 
     training_hours: float = Field(default=24, gt=0, le=720)
     deployment_hours: float = Field(default=1, gt=0, le=72)
     judge_hours: float = Field(default=6, gt=0, le=72)
     comparison_hours: float = Field(default=1, gt=0, le=72)
+    release_hours: float = Field(default=24, gt=0, le=720)
 
 
 class Unsure(Section):
@@ -149,8 +151,9 @@ class Dataset(Section):
     """What a dataset of this task may look like.
 
     `personal_data` says what becomes of e-mail addresses, phone numbers and the like in it: they are reported
-    (`warn`), replaced by their kind (`mask`), or the dataset is rejected. `budget_usd` is what a run may cost before
-    it starts a Bedrock job; a run above it is warned of. `max_constant_share` is the greatest share of the labelled
+    (`warn`), replaced by their kind (`mask`), or the dataset is rejected. `budget_usd` is what a customization job
+    may cost; one that may cost more, or of which nobody knows, waits until a person releases it, and with 0 every one
+    does. `max_constant_share` is the greatest share of the labelled
     records that may have one and the same answer, from which nothing can be learnt.
     """
 
@@ -159,7 +162,7 @@ class Dataset(Section):
     golden_share: float = Field(default=0.15, gt=0, le=0.5)
     max_golden: int = Field(default=200, ge=20, le=1000)
     personal_data: Literal["warn", "mask", "reject"] = "warn"
-    budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class Retention(Section):
@@ -175,6 +178,8 @@ class Retention(Section):
 
 class Task(Section):
     """A task spec as uploaded to tasks/<task>/task.yaml; see docs/task-spec.md for each key."""
+
+    model_config = ConfigDict(defer_build=False)
 
     name: str = Field(max_length=NAME_LENGTH)
     output: Weights | Labels
@@ -222,6 +227,8 @@ class Task(Section):
     def _consistent(self) -> Self:
         if "bedrock" in self.candidates and self.customization is None:
             raise ValueError("candidates has bedrock, so customization must say which teacher and student")
+        if found := [word for word in self.limits.reserved_words if word in self.prompt]:
+            raise ValueError(f"prompt has {found[0]!r}, on which the job would fail ({self.limits.source})")
         tiers = [tier for tier in self.serve.order if tier == "baseline" or tier in self.candidates]
         if not tiers or tiers[0] == "baseline":
             raise ValueError("serve.order must name one of the candidates, and before the baseline")
@@ -239,6 +246,12 @@ class Task(Section):
     def output_kind(self) -> Literal["weights", "labels"]:
         """Which of the two kinds of answer the task asks for."""
         return "weights" if isinstance(self.output, Weights) else "labels"
+
+    @property
+    def limits(self) -> Limits:
+        """What a dataset must be like for the task's customization job, or without one, for its embedded student."""
+        asked_for = self.customization if "bedrock" in self.candidates else None
+        return LIMITS[asked_for.type if asked_for else "DISTILLATION"]
 
     @property
     def first_served(self) -> Candidate:

@@ -4,12 +4,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from signalbox.bedrock import Bedrock, Busy
-from signalbox.customization import Customization
+from signalbox.customization import Customization, Distillation, FineTuning, ReinforcementFineTuning
 from signalbox.run import PermanentFailure
 from tests.builders import PROMPT, QUERIES, truth
 from tests.scripted_bedrock import ScriptedBedrock
 
-CUSTOMIZATION = Customization(teacher="us.amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k")
+CUSTOMIZATION = Distillation(teacher="us.amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k")
 
 METRICS = {
     "taskType": "General",
@@ -28,14 +28,25 @@ def bedrock(script: ScriptedBedrock) -> Bedrock:
     return Bedrock(script, script)
 
 
-def start(bedrock: Bedrock, name: str = "clip-1", kms_key_arn: str = "", **changes: object) -> str:
+REWARD = "arn:aws:lambda:us-east-1:123456789012:function:reward"
+
+
+def start(
+    bedrock: Bedrock,
+    name: str = "clip-1",
+    customization: Customization = CUSTOMIZATION,
+    kms_key_arn: str = "",
+    validation: str = "",
+) -> str:
     return bedrock.start_customization(
         name,
-        CUSTOMIZATION.model_copy(update=changes),
+        customization,
         role_arn="arn:aws:iam::123456789012:role/r",
         training="s3://bucket/train.jsonl",
         output="s3://bucket/customization/",
         kms_key_arn=kms_key_arn,
+        validation=validation,
+        reward_function_arn=REWARD,
     )
 
 
@@ -46,19 +57,92 @@ def test_a_job_that_was_started_is_found_and_not_started_again(
     assert script.calls["CreateModelCustomizationJob"] == 1
 
 
-def test_a_key_and_hyperparameters_are_sent_only_where_there_are_some(
-    bedrock: Bedrock, script: ScriptedBedrock
-) -> None:
+def test_a_key_is_sent_only_where_there_is_one(bedrock: Bedrock, script: ScriptedBedrock) -> None:
     start(bedrock, "plain")
-    start(
-        bedrock,
-        "more",
-        kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/k",
-        hyperparameters={"epochCount": "2"},
-    )
-    assert not {"customModelKmsKeyId", "hyperParameters"} & set(script.jobs["plain"]["request"])
-    assert script.jobs["more"]["request"]["hyperParameters"] == {"epochCount": "2"}
+    start(bedrock, "more", kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/k")
+    assert "customModelKmsKeyId" not in script.jobs["plain"]["request"]
     assert script.jobs["more"]["request"]["customModelKmsKeyId"].endswith("key/k")
+
+
+MICRO, LITE = "amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k"
+
+
+@pytest.mark.parametrize(
+    ("customization", "validation", "sent"),
+    [
+        (
+            CUSTOMIZATION,
+            "",
+            {
+                "customizationType": "DISTILLATION",
+                "customizationConfig": {
+                    "distillationConfig": {
+                        "teacherModelConfig": {
+                            "teacherModelIdentifier": "us.amazon.nova-pro-v1:0",
+                            "maxResponseLengthForInference": 200,
+                        }
+                    }
+                },
+            },
+        ),
+        (FineTuning(student=MICRO), "", {"customizationType": "FINE_TUNING"}),
+        (
+            FineTuning(
+                student=MICRO,
+                teacher="us.amazon.nova-pro-v1:0",
+                hyperparameters={"epochCount": 3, "learningRate": 1e-5, "learningRateWarmupSteps": 0},
+            ),
+            "s3://bucket/validation_set.jsonl",
+            {
+                "customizationType": "FINE_TUNING",
+                "hyperParameters": {
+                    "epochCount": "3",
+                    "learningRate": "0.00001",
+                    "learningRateWarmupSteps": "0",
+                },
+                "validationDataConfig": {"validators": [{"s3Uri": "s3://bucket/validation_set.jsonl"}]},
+            },
+        ),
+        (
+            ReinforcementFineTuning(
+                student=LITE,
+                hyperparameters={"batchSize": 64, "learningRate": 1e-5, "reasoningEffort": "low"},
+            ),
+            "",
+            {
+                "customizationType": "REINFORCEMENT_FINE_TUNING",
+                "customizationConfig": {
+                    "rftConfig": {
+                        "graderConfig": {"lambdaGrader": {"lambdaArn": REWARD}},
+                        "hyperParameters": {
+                            "batchSize": 64,
+                            "learningRate": 1e-5,
+                            "reasoningEffort": "low",
+                        },
+                    }
+                },
+            },
+        ),
+        (
+            ReinforcementFineTuning(student=LITE),
+            "",
+            {
+                "customizationType": "REINFORCEMENT_FINE_TUNING",
+                "customizationConfig": {
+                    "rftConfig": {"graderConfig": {"lambdaGrader": {"lambdaArn": REWARD}}}
+                },
+            },
+        ),
+    ],
+    ids=["distillation", "fine-tuning", "with all of it", "reinforcement with some", "reinforcement"],
+)
+def test_a_request_has_what_its_type_takes_and_nothing_of_another(
+    bedrock: Bedrock, script: ScriptedBedrock, customization: Customization, validation: str, sent: dict
+) -> None:
+    start(bedrock, customization=customization, validation=validation)
+    request = script.jobs["clip-1"]["request"]
+    of_a_type = ("customizationType", "customizationConfig", "hyperParameters", "validationDataConfig")
+    assert {name: request[name] for name in of_a_type if name in request} == sent
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from signalbox import cost, judging
 from signalbox.cost import HANDLER_MS, RUBRIC_TOKENS, TrainingCost, of_queries, of_run, of_training, tokens_of
-from signalbox.customization import Customization
+from signalbox.customization import Distillation, FineTuning, ReinforcementFineTuning
 from signalbox.prices import PriceUnknown, prices
 from signalbox.task import Task
 from tests.builders import embedded_spec, labels_spec, spec
@@ -167,7 +167,7 @@ class TestQueries:
 
 
 class TestTraining:
-    CUSTOMIZATION = Customization(teacher="us.amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k")
+    CUSTOMIZATION = Distillation(teacher="us.amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k")
 
     def training(self, records: int = 1_000, **changes: Any) -> TrainingCost:
         customization = self.CUSTOMIZATION.model_copy(update=changes)
@@ -185,11 +185,20 @@ class TestTraining:
         student = 5 * 15_000 * (60 + 200) * 1.0 / 1e6
         assert self.training().at_most == pytest.approx(teacher + student)
 
-    def test_epochs_that_the_task_asks_for_count(self) -> None:
-        assert self.training(hyperparameters={"epochCount": "4"}).student == pytest.approx(
-            2 * self.training().student
-        )
-        assert self.training(hyperparameters={"epochCount": "Auto"}).student == self.training().student
+    def test_fine_tuning_has_no_teacher_to_pay_for_and_as_many_epochs_as_the_task_asks_for(self) -> None:
+        def tuned(**hyperparameters: int) -> TrainingCost:
+            wanted = FineTuning(student="amazon.nova-micro-v1:0:128k", hyperparameters=hyperparameters)
+            return of_training(wanted, 1_000, tokens_in=60, tokens_out=40, region=REGION)
+
+        assert tuned().teacher == 0
+        assert tuned().usd == pytest.approx(2 * 100 * 1_000 * 1.0 / 1e6)
+        assert tuned(epochCount=5).usd == pytest.approx(2.5 * tuned().usd)
+        assert tuned().at_most == pytest.approx(2 * (60 + 200) * 1_000 * 1.0 / 1e6)
+
+    def test_reinforcement_has_no_price_that_is_known(self) -> None:
+        wanted = ReinforcementFineTuning(student="amazon.nova-2-lite-v1:0:256k")
+        with pytest.raises(PriceUnknown, match="no price is known for REINFORCEMENT_FINE_TUNING"):
+            of_training(wanted, 1_000, 60, 40, REGION)
 
     @given(records=st.integers(100, 15_000), tokens_in=st.floats(1, 5_000), tokens_out=st.floats(1, 5_000))
     def test_an_estimate_never_exceeds_its_budget(

@@ -1,12 +1,12 @@
-"""Which models Bedrock distils: told before any money is spent."""
+"""Which models Bedrock customizes: told before any money is spent."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from signalbox.customization import Customization
-from signalbox.models import FoundationModel, check_distillation, foundation_id
+from signalbox.customization import Customization, Distillation, FineTuning, ReinforcementFineTuning
+from signalbox.models import FoundationModel, check_customization, foundation_id
 from signalbox.run import PermanentFailure
 
 SOUND = FoundationModel(legacy=False, end_of_life=None, customizations=frozenset({"DISTILLATION"}))
@@ -55,7 +55,7 @@ def test_profiles_variants_and_arns_are_traced_to_the_foundation_model(
 def test_a_pair_that_bedrock_distils_or_that_is_newer_than_the_table_passes(
     teacher: str, student: str, region: str
 ) -> None:
-    check_distillation(Customization(teacher=teacher, student=student), Catalogue(region))
+    check_customization(Distillation(teacher=teacher, student=student), Catalogue(region))
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_any_other_is_refused_with_what_to_change(
     teacher: str, student: str, region: str, reason: str, remedy: str
 ) -> None:
     with pytest.raises(PermanentFailure, match=reason) as refused:
-        check_distillation(Customization(teacher=teacher, student=student), Catalogue(region))
+        check_customization(Distillation(teacher=teacher, student=student), Catalogue(region))
     assert remedy in refused.value.failure.remedy
 
 
 def test_the_variant_of_a_student_may_be_known_by_its_plain_id_only() -> None:
     catalogue = Catalogue(others={"amazon.nova-micro-v1:0:128k": None})
-    check_distillation(
-        Customization(teacher="amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k"), catalogue
+    check_customization(
+        Distillation(teacher="amazon.nova-pro-v1:0", student="amazon.nova-micro-v1:0:128k"), catalogue
     )
 
 
@@ -90,10 +90,64 @@ def test_the_variant_of_a_student_may_be_known_by_its_plain_id_only() -> None:
 def test_a_model_is_refused_from_the_day_of_its_end_of_life(days: int, refused: bool) -> None:
     end = datetime.now(UTC) + timedelta(days=days)
     aged = FoundationModel(legacy=False, end_of_life=end, customizations=frozenset({"DISTILLATION"}))
-    wanted = Customization(teacher="local.teacher", student="local.student")
+    wanted = Distillation(teacher="local.teacher", student="local.student")
     catalogue = Catalogue(others={"local.teacher": aged})
     if not refused:
-        check_distillation(wanted, catalogue)
+        check_customization(wanted, catalogue)
         return
     with pytest.raises(PermanentFailure, match=r"local.teacher reached its end of life"):
-        check_distillation(wanted, catalogue)
+        check_customization(wanted, catalogue)
+
+
+TUNABLE = FoundationModel(legacy=False, end_of_life=None, customizations=frozenset({"FINE_TUNING"}))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        FineTuning(student="amazon.nova-micro-v1:0:128k"),
+        FineTuning(student="amazon.nova-2-lite-v1:0:256k"),
+        FineTuning(student="local.student", teacher="local.teacher"),
+        ReinforcementFineTuning(student="amazon.nova-2-lite-v1:0:256k"),
+    ],
+)
+def test_a_model_that_is_tuned_on_records_needs_no_teacher(wanted: Customization) -> None:
+    offered = {wanted.student: TUNABLE, str(wanted.teacher): None}
+    check_customization(wanted, Catalogue(others=offered))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "region", "reason", "remedy"),
+    [
+        (FineTuning(student="amazon.nova-micro-v1:0"), "us-west-2", "fine-tunes .* only in us-east-1", "us-east-1"),
+        (FineTuning(student="amazon.nova-premier-v1:0"), "us-east-1", "cannot be the student", "amazon.nova-micro"),
+        (FineTuning(student="meta.llama3-3-70b-instruct-v1:0"), "us-west-2", "cannot be the student of FINE", "nova"),
+        (
+            ReinforcementFineTuning(student="amazon.nova-micro-v1:0:128k"),
+            "us-east-1",
+            "nova-micro-v1:0 cannot be the student of REINFORCEMENT_FINE_TUNING",
+            "name one of amazon.nova-2-lite-v1:0 ",
+        ),
+        (FineTuning(student="vendor.model-v1:0"), "eu-west-1", "does not offer FINE_TUNING", "fine-tuning in"),
+        (
+            ReinforcementFineTuning(student="vendor.model-v1:0"),
+            "eu-west-1",
+            "does not offer REINFORCEMENT_FINE_TUNING",
+            "Create and manage fine-tuning jobs",
+        ),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_not_tuned_so_or_not_there_is_refused(
+    wanted: Customization, region: str, reason: str, remedy: str
+) -> None:
+    with pytest.raises(PermanentFailure, match=reason) as refused:
+        check_customization(wanted, Catalogue(region))
+    assert remedy in refused.value.failure.remedy
+
+
+def test_a_legacy_student_is_not_tuned_either() -> None:
+    legacy = FoundationModel(legacy=True, end_of_life=None, customizations=frozenset({"FINE_TUNING"}))
+    with pytest.raises(PermanentFailure, match="is Legacy"):
+        check_customization(
+            FineTuning(student="amazon.nova-lite-v1:0"), Catalogue(others={"amazon.nova-lite-v1:0": legacy})
+        )

@@ -122,6 +122,8 @@ ARN = "arn:aws:bedrock:us-east-1"
         (f"{MICRO}:128k", MICRO, "on-demand"),
         (f"us.{MICRO}", MICRO, "us"),
         (f"{MICRO}:128k (distilled)", MICRO, "custom"),
+        (f"{MICRO}:128k (fine-tuned)", MICRO, "custom"),
+        (f"{MICRO}:128k (reinforcement fine-tuned)", MICRO, "custom"),
         (f"global.{HAIKU}", HAIKU, "global"),
         (f"us.{HAIKU}", HAIKU, "us"),
         (f"{ARN}::foundation-model/{MICRO}", MICRO, "on-demand"),

@@ -102,20 +102,6 @@ def test_the_gates_look_at_the_candidate_that_answers_first(
     assert task(candidates=candidates, serve={"order": order}).first_served == first
 
 
-def test_hyperparameters_reach_bedrock_as_texts() -> None:
-    given = {"teacher": "t", "student": "s", "hyperparameters": {"epochCount": 2}}
-    assert task(customization=given).customization.hyperparameters == {"epochCount": "2"}
-
-
-@pytest.mark.parametrize(
-    "given", [{"epochCount": None}, {"epochCount": True}, {"a": [1]}, {str(n): n for n in range(21)}, [1]]
-)
-def test_hyperparameters_that_are_no_plain_values_are_refused(given: object) -> None:
-    customization = {"teacher": "t", "student": "s", "hyperparameters": given}
-    with pytest.raises(TaskError, match=r"customization\.hyperparameters: "):
-        Task.from_yaml(task_yaml(spec(customization=customization)))
-
-
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
     for before, after in itertools.pairwise("abcdefghijklmnop")
