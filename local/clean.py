@@ -249,5 +249,5 @@ def _item_is_of(key: str, item: dict[str, Any], task: str, spared: Collection[st
         owner = key.removeprefix(LIVE_PREFIX)
     else:
         subject = str(item.get("subject", ""))
-        owner = task_of(subject) if item.get("asked") == "PromotionRequested" else subject
+        owner = subject if item.get("asked") == "RollbackRequested" else task_of(subject)
     return (not task or owner == task) and owner not in spared

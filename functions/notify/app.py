@@ -13,12 +13,13 @@ from signalbox.settings import setting
 
 @observed
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Act on DatasetRejected, ModelPromoted, ModelHeld, ModelRolledBack, RequestRefused, RunFailed and RunStalled."""
+    """Act on each of the pipeline's events that a person should know of."""
     announced = PipelineEvent.model_validate(event)
     logger.set_correlation_id(announced.detail.run_id)
     annotate(announced.detail.run_id, announced.detail.task)
     bucket = setting("DATA_BUCKET")
-    notification = notification_of(announced, bucket, report_link(announced, _s3(), bucket))
+    link = report_link(announced, _s3(), bucket)
+    notification = notification_of(announced, bucket, link, setting("EVENT_BUS"))
     _topic().publish(**notification.request())
 
 

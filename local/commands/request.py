@@ -1,4 +1,4 @@
-"""What `promote` and `rollback` have in common: a person's request, and its answer."""
+"""What `promote`, `rollback` and `release` have in common: a person's request, and its answer."""
 
 import argparse
 import getpass
@@ -11,12 +11,15 @@ from local.commands.options import REFUSED, add_output, app_of, print_json
 from signalbox.events import NAME_OF_PERSON_LENGTH, REASON_LENGTH, Asked
 from signalbox.live import Live
 
+_MOVES_POINTER = {Asked.PROMOTION, Asked.ROLLBACK}
 _SHOWN = {"run_id", "model", "since", "how", "by", "reason"}
 
 
-def add_request(parser: argparse.ArgumentParser) -> None:
+def add_request(parser: argparse.ArgumentParser, reason_required: bool = True) -> None:
     """Let a command carry a person's request."""
-    parser.add_argument("--reason", required=True, metavar="TEXT", type=_text(REASON_LENGTH), help="why")
+    parser.add_argument(
+        "--reason", required=reason_required, metavar="TEXT", type=_text(REASON_LENGTH), help="why"
+    )
     parser.add_argument(
         "--by", metavar="NAME", type=_text(NAME_OF_PERSON_LENGTH), help="who asks (default: the user's name)"
     )
@@ -29,7 +32,7 @@ def add_request(parser: argparse.ArgumentParser) -> None:
 def follow_request(options: argparse.Namespace, asked: Asked, **subject: str) -> int:
     """Ask the app for something in the person's name, print its answer, and return the exit code."""
     app, console = app_of(options), render.console()
-    request_id = requests.ask(app, asked, **subject, reason=options.reason, by=options.by or _user())
+    request_id = requests.ask(app, asked, **subject, reason=options.reason or "", by=options.by or _user())
     if not options.wait:
         if options.json:
             print_json({"request_id": request_id, "asked": asked, **subject})
@@ -40,12 +43,15 @@ def follow_request(options: argparse.Namespace, asked: Asked, **subject: str) ->
         console.print(f"asked, as request {request_id}; waiting for promote", style="dim")
     outcome = requests.outcome(app, request_id)
     run = app.runs.load(outcome.run_id)
-    live = app.runs.live(run.task) if run else None
+    live = app.runs.live(run.task) if run and asked in _MOVES_POINTER else None
     if options.json:
         shown = live.model_dump(mode="json", include=_SHOWN) if live else None
         print_json({"refused": bool(outcome.said), "live": shown, **outcome.model_dump(mode="json")})
-    elif live is None:
+    elif outcome.said:
         console.print(f"[yellow]refused[/yellow]: {escape(outcome.said)}")
+    elif live is None:
+        done = "ended" if asked is Asked.END else "released, and goes on"
+        console.print(f"[green]{outcome.run_id}[/green] is {done}")
     else:
         console.print(f"[green]{live.run_id}[/green] is live{_instead_of(live)}")
         console.print(f"report: s3://{app.bucket}/runs/{live.run_id}/report.html")

@@ -57,7 +57,11 @@ def _of_run(world: World, run: Run, allowed: set[State]) -> Iterator[str]:
         yield f"is {run.state} and not {'/'.join(sorted(allowed))}: {why}"
     if run.outbox is not None:
         yield f"still owes {run.outbox}"
-    states = [moment.state for moment in run.history if not (moment.by or moment.note.endswith(_RETIRED))]
+    states = [
+        moment.state
+        for moment in run.history
+        if not (moment.by or moment.event == "ReleaseAwaited" or moment.note.endswith(_RETIRED))
+    ]
     ends = [state for state in states if state.ended]
     if run.state.ended and len(ends) != 1:
         yield f"came to {len(ends)} ends: {states}"

@@ -111,6 +111,7 @@ def test_the_nudges_bring_on_a_run_from_each_state(cloud: Cloud) -> None:
         ("ModelPromoted", "PROMOTED video-search: "),
         ("RunFailed", "FAILED video-search: in "),
         ("RunStalled", "STALLED video-search: "),
+        ("ReleaseAwaited", "WAITING video-search: a person has to release the customization job"),
         ("ModelRolledBack", "ROLLED BACK video-search: "),
         ("RequestRefused", "REFUSED video-search: the deployment of "),
     ],
@@ -159,6 +160,8 @@ def test_the_samples_of_the_api_are_answered(cloud: Cloud) -> None:
     [
         ("PromotionRequested", "there is no run video-search-726a1de6041e"),
         ("RollbackRequested", "nothing is live for a task named video-search"),
+        ("ReleaseRequested", "there is no run video-search-726a1de6041e"),
+        ("EndRequested", "there is no run video-search-726a1de6041e"),
     ],
 )
 def test_a_sample_request_about_what_is_not_there_is_refused(cloud: Cloud, name: str, reason: str) -> None:

@@ -1,15 +1,18 @@
 """What a dataset's customization job is estimated to cost, before it starts, and whether that is within the budget."""
 
 from statistics import fmean
+from typing import Any
 
+from signalbox.budget import excess
 from signalbox.cost import of_training, tokens_of
+from signalbox.customization import Customization
 from signalbox.dataset import Dataset
 from signalbox.prices import PriceUnknown
 from signalbox.task import Task
 
 
 def add_cost(dataset: Dataset, task: Task, region: str) -> None:
-    """Add `tokens` and `cost` to a dataset's findings, and a warning if the task's budget is less.
+    """Add `tokens` and `cost` to a dataset's findings, and a warning if the job will not start by itself.
 
     Parameters
     ----------
@@ -27,14 +30,22 @@ def add_cost(dataset: Dataset, task: Task, region: str) -> None:
     }
     if task.customization is None or "bedrock" not in task.candidates:
         return
+    dataset.quality["cost"] = _of_job(task, task.customization, len(dataset.train), read, written, region)
+    beyond = excess(task, dataset.quality["cost"])
+    if beyond is not None:
+        dataset.warnings.append(f"{beyond.reason}; the run waits for a person to release it")
+
+
+def _of_job(
+    task: Task, customization: Customization, records: int, read: float, written: list[int], region: str
+) -> dict[str, Any]:
     budget = task.dataset.budget_usd
-    said = fmean(written) if written else task.customization.max_response_tokens
+    said = fmean(written) if written else customization.max_response_tokens
     try:
-        training = of_training(task.customization, len(dataset.train), read, said, region)
+        training = of_training(customization, records, read, said, region)
     except PriceUnknown as unknown:
-        dataset.quality["cost"] = {"unknown": str(unknown), "budget_usd": budget, "within_budget": None}
-        return
-    dataset.quality["cost"] = {
+        return {"unknown": str(unknown), "budget_usd": budget, "within_budget": None}
+    return {
         "training_usd": round(training.usd, 4),
         "at_most_usd": round(training.at_most, 4),
         "model_month_usd": round(training.month, 4),
@@ -43,8 +54,3 @@ def add_cost(dataset: Dataset, task: Task, region: str) -> None:
         "budget_usd": budget,
         "within_budget": None if budget is None else training.at_most <= budget,
     }
-    if budget is not None and training.at_most > budget:
-        dataset.warnings.append(
-            f"the customization job may cost {training.at_most:.2f} USD (estimate {training.usd:.2f}), more than the "
-            f"task's dataset.budget_usd of {budget:.2f}"
-        )

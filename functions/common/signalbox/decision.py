@@ -1,4 +1,4 @@
-"""A person's decision: a run is promoted, or a task rolled back, because somebody says so and why."""
+"""A person's decision: a run is promoted, released or ended, or a task rolled back, because somebody says so."""
 
 from signalbox.events import Asked, OperatorRequest
 from signalbox.live import Live
@@ -6,8 +6,9 @@ from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
 from signalbox.promote import RACES, pointer_of, with_summary
 from signalbox.publication import complete
+from signalbox.release import Awaited
 from signalbox.rollback import NotPossible, require_deployment, roll_back
-from signalbox.run import PROMOTABLE, Run, State, Superseded, task_of
+from signalbox.run import PROMOTABLE, Failure, Run, State, Superseded, task_of
 from signalbox.store import TASK, VALIDATION
 
 
@@ -52,8 +53,10 @@ def _act(request: OperatorRequest, pipeline: Pipeline) -> None:
             run_id=request.run_id,
             request=request,
         )
-    else:
+    elif request.asked is Asked.PROMOTION:
         _promote(request, pipeline)
+    else:
+        _release_or_end(request, pipeline)
 
 
 def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
@@ -89,6 +92,32 @@ def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
     )
     pipeline.count(run, promoted)
     complete(promoted, pipeline)
+
+
+def _release_or_end(request: OperatorRequest, pipeline: Pipeline) -> None:
+    """Let a run begin what it awaits a release for, or end it: its state stays, or -> FAILED."""
+    run = pipeline.runs.load(request.run_id)
+    if run is None:
+        raise NotPossible(f"there is no run {request.run_id}")
+    if run.awaits is None:
+        raise NotPossible(f"{run.id} is {run.state} and awaits no release")
+    if run.outbox is not None:
+        complete(run, pipeline)
+        raise Superseded(f"{run.id} owed {run.outbox}")
+    if request.asked is Asked.RELEASE:
+        decided = pipeline.transactions.release(run, run.awaits, request)
+    else:
+        decided = pipeline.transactions.end(run, _ended(run.awaits, request), request)
+        pipeline.count(run, decided)
+    complete(decided, pipeline)
+
+
+def _ended(awaited: Awaited, request: OperatorRequest) -> Failure:
+    return Failure(
+        step="release",
+        reason=f"{request.by or 'a person'} did not release the {awaited.of}: {request.reason}",
+        remedy="none is needed; drop the dataset again should it be wanted after all",
+    )
 
 
 def _require_promotable(run: Run, live: Live | None, pipeline: Pipeline) -> None:

@@ -2,15 +2,18 @@
 
 import csv
 import io
+import json
 
 from signalbox.answer import Answer
+from signalbox.budget import Excess, excess
 from signalbox.events import Event
 from signalbox.models import check_customization
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline, step
+from signalbox.release import Expense
 from signalbox.run import PermanentFailure, Run, State
 from signalbox.settings import setting
-from signalbox.store import CUSTOMIZATION, STUDENT, STUDENT_CURVE, TRAIN
+from signalbox.store import CUSTOMIZATION, STUDENT, STUDENT_CURVE, TRAIN, VALIDATION
 from signalbox.task import Task
 from signalbox.training import train
 
@@ -25,6 +28,10 @@ def distill(run: Run, pipeline: Pipeline) -> None:
     customization = task.customization if "bedrock" in task.candidates else None
     if customization:
         check_customization(customization, pipeline.bedrock)
+        beyond = _beyond_budget(run, task, pipeline)
+        if beyond is not None:
+            pipeline.await_release(run, Expense.JOB, beyond.reason, beyond.usd)
+            return
     trained = (
         _train_embedded(run, task, pipeline)
         if "embedded" in task.candidates
@@ -47,6 +54,13 @@ def distill(run: Run, pipeline: Pipeline) -> None:
         pipeline.advance(
             moved, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="answers inside the route function"
         )
+
+
+def _beyond_budget(run: Run, task: Task, pipeline: Pipeline) -> Excess | None:
+    """Say why the job has to be released, or return None if it has been, or need not be."""
+    if Expense.JOB in run.released or task.dataset.budget_usd is None:
+        return None
+    return excess(task, json.loads(pipeline.store.get(run.id, VALIDATION) or b"{}").get("cost"))
 
 
 def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:

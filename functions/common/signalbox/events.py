@@ -37,6 +37,7 @@ class Event(StrEnum):
     REQUEST_REFUSED = "RequestRefused"
     RUN_FAILED = "RunFailed"
     RUN_STALLED = "RunStalled"
+    RELEASE_AWAITED = "ReleaseAwaited"
     RUN_NUDGED = "RunNudged"
     HEALTH_CHECK_DUE = "HealthCheckDue"
     GENERATION_NUDGED = "GenerationNudged"
@@ -53,6 +54,17 @@ class Asked(StrEnum):
 
     PROMOTION = "PromotionRequested"
     ROLLBACK = "RollbackRequested"
+    RELEASE = "ReleaseRequested"
+    END = "EndRequested"
+
+
+_REQUIRED = {
+    Asked.PROMOTION: ("run_id", "reason"),
+    Asked.ROLLBACK: ("task", "reason"),
+    Asked.RELEASE: ("run_id",),
+    Asked.END: ("run_id", "reason"),
+}
+"""What a request has to say."""
 
 
 class RunDetail(BaseModel):
@@ -110,7 +122,7 @@ class BatchJobEvent(EventBridgeModel):
 
 
 class OperatorRequest(BaseModel):
-    """A person's decision, put on the bus by `aws events put-events` or `local promote` and `local rollback`.
+    """A person's decision, put on the bus by `aws events put-events` or `local promote`, `rollback` and `release`.
 
     Attributes
     ----------
@@ -119,8 +131,8 @@ class OperatorRequest(BaseModel):
     at : datetime
         When it was asked (UTC, whole seconds).
     run_id, task : str
-        The run to promote; the task to roll back, and the run that is to be withdrawn by it ("" for whichever is
-        live). "" is what is not there or cannot be the name of one.
+        The run to promote, to release or to end; the task to roll back, and the run that is to be withdrawn by it
+        ("" for whichever is live). "" is what is not there or cannot be the name of one.
     reason, by : str
         Why, and who says so, no longer than they are kept.
     fault : str
@@ -139,7 +151,7 @@ class OperatorRequest(BaseModel):
     @property
     def subject(self) -> str:
         """The run or the task that it is about."""
-        return self.run_id if self.asked is Asked.PROMOTION else self.task
+        return self.task if self.asked is Asked.ROLLBACK else self.run_id
 
 
 class _AlarmState(BaseModel):
@@ -184,8 +196,7 @@ def request_in(event: dict[str, Any]) -> OperatorRequest:
 
 def _fault(asked: Asked, said: dict[str, str]) -> str:
     """Say what a request lacks or has too much of; "" if nothing."""
-    required = ("run_id" if asked is Asked.PROMOTION else "task", "reason")
-    for name in required:
+    for name in _REQUIRED[asked]:
         if not said[name]:
             return f"{name} is required: a text"
     if said["run_id"] and not is_run_id(said["run_id"]):
@@ -325,4 +336,6 @@ def _facts(run: Run) -> dict[str, Any]:
         facts["reason"] = run.reason
     if run.failure:
         facts["failure"] = run.failure.model_dump()
+    if run.awaits:
+        facts["awaits"] = run.awaits.model_dump(mode="json")
     return facts

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.config import Config
 
-from signalbox.events import Event, PipelineEvent
+from signalbox.events import OPERATOR_SOURCE, Asked, Event, PipelineEvent
 from signalbox.measures import grades_in_words, mattering
 from signalbox.run import NO_TASK, is_run_id
 from signalbox.store import REPORT
@@ -20,6 +20,7 @@ OUTCOMES = {
     Event.DATASET_REJECTED: "REJECTED",
     Event.RUN_FAILED: "FAILED",
     Event.RUN_STALLED: "STALLED",
+    Event.RELEASE_AWAITED: "WAITING",
     Event.MODEL_ROLLED_BACK: "ROLLED_BACK",
     Event.REQUEST_REFUSED: "REFUSED",
 }
@@ -102,7 +103,9 @@ def report_link(event: PipelineEvent, s3: Any, bucket: str) -> Link | None:
     return Link(url, datetime.now(UTC) + _LINK_HOLDS)
 
 
-def notification_of(event: PipelineEvent, bucket: str, link: Link | None = None) -> Notification:
+def notification_of(
+    event: PipelineEvent, bucket: str, link: Link | None = None, bus: str = "signalbox"
+) -> Notification:
     """Write what people are told of an event.
 
     Parameters
@@ -111,11 +114,15 @@ def notification_of(event: PipelineEvent, bucket: str, link: Link | None = None)
         The data bucket, where the run's report and findings lie.
     link : Link | None
         To the report, if there is one.
+    bus : str
+        On which a person answers.
     """
     event = _sound(event)
     run, kind = event.detail, Event(event.detail_type)
     outcome, task = OUTCOMES[kind], run.task
     headline, paragraphs, advice = _WRITERS[kind](run.summary)
+    if kind is Event.RELEASE_AWAITED:
+        paragraphs = [*paragraphs, *_commands(run.run_id, bus)]
     title = f"{outcome.replace('_', ' ')} {task}: {shortened(headline, 200)}"
     facts = "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
     text = [title, facts, f"What to do: {advice}", _report(run.run_id, bucket, link), _where(event, bucket)]
@@ -239,6 +246,32 @@ def _stalled(summary: dict[str, Any]) -> Written:
     return reason, [f"Why: {reason}"], advice
 
 
+def _awaited(summary: dict[str, Any]) -> Written:
+    awaited = summary["awaits"]
+    since = f"{awaited['since'][:16].replace('T', ' ')} UTC"
+    reminder = f"This is a reminder: it has waited since {since}." if awaited["reminded"] else ""
+    advice = (
+        "release it, or end it, by one of the commands above. It waits without end until then, and "
+        "nothing is bought."
+    )
+    return f"a person has to release the {awaited['of']}", [f"Why: {awaited['reason']}", reminder], advice
+
+
+def _commands(run_id: str, bus: str) -> list[str]:
+    """Write the commands with which a person answers a run that awaits a release."""
+
+    def command(asked: Asked, **detail: str) -> str:
+        entry = {"EventBusName": bus, "Source": OPERATOR_SOURCE, "DetailType": asked.value}
+        entry["Detail"] = json.dumps({"run_id": run_id, **detail, "by": "YOUR NAME"})
+        return f"aws events put-events --entries '[{json.dumps(entry)}]'"
+
+    return [
+        f"To release it:\n  {command(Asked.RELEASE)}",
+        f"To end it:\n  {command(Asked.END, reason='WHY')}",
+        f"On one machine:\n  python -m local release {run_id}\n  python -m local release {run_id} --end --reason WHY",
+    ]
+
+
 def _rolled_back(summary: dict[str, Any]) -> Written:
     back = summary["rolled_back"]
     alarm = back["how"] == "alarm"
@@ -257,7 +290,12 @@ def _rolled_back(summary: dict[str, Any]) -> Written:
 
 
 def _refused(summary: dict[str, Any]) -> Written:
-    asked = {"PromotionRequested": "a promotion", "RollbackRequested": "a rollback"}
+    asked = {
+        Asked.PROMOTION: "a promotion",
+        Asked.ROLLBACK: "a rollback",
+        Asked.RELEASE: "a release",
+        Asked.END: "the end of a run that awaits a release",
+    }
     by = f" by {summary['by']}" if summary.get("by") else ""
     what = asked.get(summary.get("asked", ""), "something")
     facts = f"Asked for{by}: {what}\nWhy it cannot be done: {summary['reason']}"
@@ -270,6 +308,7 @@ _WRITERS = {
     Event.DATASET_REJECTED: _rejected,
     Event.RUN_FAILED: _failed,
     Event.RUN_STALLED: _stalled,
+    Event.RELEASE_AWAITED: _awaited,
     Event.MODEL_ROLLED_BACK: _rolled_back,
     Event.REQUEST_REFUSED: _refused,
 }

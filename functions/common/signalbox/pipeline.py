@@ -15,7 +15,8 @@ from signalbox.events import Event, EventBus
 from signalbox.generation import GenerationTable
 from signalbox.observability import annotate, discreet, logger
 from signalbox.records import Record, read_records
-from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded, task_of
+from signalbox.release import Awaited, Expense
+from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded, now, task_of
 from signalbox.run_metrics import count_transition
 from signalbox.settings import setting
 from signalbox.store import TASK, RunStore
@@ -102,6 +103,24 @@ class Pipeline:
 
         return beat
 
+    def await_release(self, run: Run, of: Expense, reason: str, usd: dict[str, float]) -> Run:
+        """Let a run wait for a person to release what would cost money, and publish that it does.
+
+        Parameters
+        ----------
+        of, reason, usd
+            See `Awaited`.
+
+        Raises
+        ------
+        Superseded
+            If something else has moved the run, or touched it, meanwhile.
+        """
+        held = self.transactions.await_release(run, Awaited(of=of, reason=reason, usd=usd, since=now()))
+        logger.info("run awaits a release", extra={"of": of, "reason": reason})
+        self.deliver(held)
+        return held
+
     def fail(self, run_id: str, failure: Failure, states: Collection[State]) -> None:
         """End a run that cannot succeed, if it is still in one of the states in which that was found out."""
         run = self.runs.load(run_id)
@@ -152,6 +171,9 @@ def step(name: str, *states: State) -> Callable[[Callable[[Run, Pipeline], None]
             run = pipeline.runs.load(run_id)
             if run is None or run.state not in states:
                 logger.info("nothing to do", extra={"step": name, "state": run.state if run else None})
+                return
+            if run.awaits is not None:
+                logger.info("not released", extra={"step": name, "awaits": run.awaits.of})
                 return
             try:
                 act(run, pipeline)

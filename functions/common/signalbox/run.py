@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
+from signalbox.release import Awaited, Expense
 from signalbox.task import NAME_LENGTH, Patience, is_task_name
 
 NO_TASK = "no_task"
@@ -138,6 +139,10 @@ class Run(BaseModel):
         that an older version started.
     waiting : str
         What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
+    awaits : Awaited | None
+        What a person has to release before the run goes on; no step acts on it until then.
+    released : list[Expense]
+        What has been released.
     trouble : str
         What the last attempt in this state broke off with; "" if none has. It is tried again.
     patience : Patience
@@ -163,6 +168,8 @@ class Run(BaseModel):
     history: list[Moment] = []
     outbox: str | None = None
     waiting: str = ""
+    awaits: Awaited | None = None
+    released: list[Expense] = []
     trouble: str = ""
     patience: Patience = Patience()
     stalled: bool = False
@@ -465,14 +472,14 @@ def transition(
         What else than its state must be as it was read; None of an attribute that must not be there.
     """
     moved = run.model_copy(
-        update={"reason": ""}  # why it had stalled in the state that it leaves
+        # Why it had stalled in the state that it leaves, what it waited for there, and whom.
+        update={"reason": "", "waiting": "", "awaits": None}
         | changes
         | {
             "state": moment.state,
             "updated_at": moment.at,
             "history": [*run.history, moment],
             "outbox": moment.event or None,
-            "waiting": "",
             "trouble": "",
             "stalled": False,
         }
@@ -486,6 +493,7 @@ def transition(
             "updated_at",
             "outbox",
             "waiting",
+            "awaits",
             "trouble",
             "stalled",
             "reason",

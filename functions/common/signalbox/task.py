@@ -154,7 +154,10 @@ class Dataset(Section):
     (`warn`), replaced by their kind (`mask`), or the dataset is rejected. `budget_usd` is what a customization job
     may cost; one that may cost more, or of which nobody knows, waits until a person releases it, and with 0 every one
     does. `max_constant_share` is the greatest share of the labelled
-    records that may have one and the same answer, from which nothing can be learnt.
+    records that may have one and the same answer, from which nothing can be learnt. `label` says whether the teacher
+    answers records that have no answer, before the run goes on: all of them (`true`), none (`false`), or all if the
+    embedded student could not learn without (`auto`). It is paid for beside the customization job, so nothing is
+    labelled unless the task says so, nor beyond `budget_usd` before a person releases it.
     """
 
     max_invalid_share: float = Field(default=0.02, ge=0, le=0.5)

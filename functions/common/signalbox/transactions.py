@@ -1,4 +1,4 @@
-"""Writes that hold together: promotion, rollback and retirement, each over run, live pointer and request at once."""
+"""Writes that hold together: promotion, rollback, retirement and release, each over all that it changes at once."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from signalbox.events import Asked, Event, OperatorRequest
 from signalbox.items import condition_of, item_of, plain, update_of
 from signalbox.live import LIVE_PREFIX, Live
-from signalbox.run import PROMOTABLE, Moment, Run, RunTable, State, now, transition
+from signalbox.release import Awaited
+from signalbox.run import PROMOTABLE, Failure, Moment, Run, RunTable, State, now, transition
 
 REQUEST_PREFIX = "REQUEST#"
 _SETTLED: dict[str, Any] = {"outbox": None, "retired_at": None}
@@ -145,6 +146,69 @@ class Transactions:
             self._runs.transact({"Delete": _still(live.task_name, live)})
         elif run.id in live.run_ids:
             self._runs.transact(_moved_to(live.model_copy(update={"previous": None}), live))
+
+    def await_release(self, run: Run, awaited: Awaited) -> Run:
+        """Let a run wait for a person, and owe the event that tells people so.
+
+        Raises
+        ------
+        Superseded
+            If the run has been moved, or touched, since it was read; a release is not forgotten so.
+        """
+        waiting = f"for a person's release: {awaited.reason}"
+        moment = Moment(state=run.state, at=now(), note=f"waits {waiting}", event=Event.RELEASE_AWAITED)
+        return self._changed(run, moment, {"awaits": awaited, "waiting": waiting})
+
+    def remind(self, run: Run, awaited: Awaited) -> Run:
+        """Owe once more the event that a run awaits a release, and note that people were reminded.
+
+        Raises
+        ------
+        Superseded
+            As `await_release`.
+        """
+        return self.await_release(run, awaited.model_copy(update={"reminded": True}))
+
+    def release(self, run: Run, awaited: Awaited, request: OperatorRequest) -> Run:
+        """Let a run begin what a person has released, and owe the nudge that brings it on.
+
+        Raises
+        ------
+        Superseded
+            If the run has moved since it was read, or the request has been answered.
+        """
+        by = request.by or "a person"
+        note = f"{awaited.of} released by {by}" + (f": {request.reason}" if request.reason else "")
+        moment = Moment(
+            state=run.state, at=now(), note=note, event=Event.RUN_NUDGED, by=by, reason=request.reason
+        )
+        return self._changed(run, moment, {"released": [*run.released, awaited.of]}, request)
+
+    def end(self, run: Run, failure: Failure, request: OperatorRequest) -> Run:
+        """End a run because a person does not release what it awaits.
+
+        Raises
+        ------
+        Superseded
+            As `release`.
+        """
+        moment = Moment(
+            state=State.FAILED,
+            at=now(),
+            note=failure.reason,
+            event=Event.RUN_FAILED,
+            by=request.by or "a person",
+            reason=request.reason,
+        )
+        return self._changed(run, moment, {"failure": failure, "reason": failure.reason}, request)
+
+    def _changed(
+        self, run: Run, moment: Moment, changes: dict[str, Any], request: OperatorRequest | None = None
+    ) -> Run:
+        """Write a moment of a run that nobody has touched since it was read, with the answer to a request."""
+        moved, update = transition(run, moment, changes, {"updated_at": run.updated_at})
+        self._runs.transact({"Update": update}, *_answered(request, run.id))
+        return moved
 
     def outcome(self, request_id: str) -> Outcome | None:
         """Return what became of a request, or None if it has not been answered."""

@@ -8,6 +8,7 @@ from signalbox.events import RESULTS_FIRST, Event
 from signalbox.generation_watch import look_after
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
+from signalbox.release import Awaited
 from signalbox.retirement import look_through
 from signalbox.run import Failure, Run, State, Superseded, run_id_for
 from signalbox.run_metrics import count_stalled
@@ -91,6 +92,9 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     pipeline.deliver(run)
     if run.state.ended:
         return False
+    if run.awaits is not None:
+        _remind(run, run.awaits, stayed, pipeline)
+        return False
     at_bedrock = _patience_with_bedrock(run)
     patience = at_bedrock or (_WAITING if run.waiting else _OTHERWISE)
     if stayed > 2 * patience and (at_bedrock or not run.waiting):  # a quota that is used up is waited for
@@ -101,6 +105,12 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
         count_stalled(run)
     pipeline.bus.publish(Event.RUN_NUDGED, run)
     return True
+
+
+def _remind(run: Run, awaited: Awaited, waited: timedelta, pipeline: Pipeline) -> None:
+    """Tell people once more, after the task's patience, that a run awaits their release; it awaits it without end."""
+    if not awaited.reminded and waited > timedelta(hours=run.patience.release_hours):
+        pipeline.deliver(pipeline.transactions.remind(run, awaited))
 
 
 def _patience_with_bedrock(run: Run) -> timedelta | None:

@@ -53,6 +53,15 @@ SUMMARIES: dict[Event, dict[str, Any]] = {
     Event.MODEL_PROMOTED: EVALUATED,
     Event.MODEL_HELD: EVALUATED,
     Event.RUN_FAILED: {"failure": FAILURE},
+    Event.RELEASE_AWAITED: {
+        "awaits": {
+            "of": "customization job",
+            "reason": "it may cost 28.35 USD",
+            "usd": {},
+            "since": "2026-11-21T08:00:00Z",
+            "reminded": False,
+        }
+    },
     Event.RUN_STALLED: {"reason": "in state TRAINING for 25 hours"},
     Event.MODEL_ROLLED_BACK: EVALUATED | {"rolled_back": BACK},
     Event.REQUEST_REFUSED: REFUSED,
