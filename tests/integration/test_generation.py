@@ -219,7 +219,7 @@ def test_a_quota_makes_it_wait(cloud: Cloud) -> None:
 
 def test_what_does_not_fit_one_invocation_goes_on_in_the_next(cloud: Cloud) -> None:
     cloud.upload_task(embedded_spec())
-    with mock.patch("signalbox.generate.AT_WORK_SECONDS", 0):
+    with mock.patch("signalbox.asking.AT_WORK_SECONDS", 0):
         generation_id = request(cloud, asked(labelling={"mode": "converse"}))
         cloud.settle()
     assert state_of(cloud, generation_id).state is GenerationState.COMPLETED

@@ -208,6 +208,7 @@ def answers(cloud: Cloud, recorder: Recorder) -> None:
     assert (
         cloud.request("POST", "/route", {"query": QUERIES[0], "task": "clip-kind"})[1]["source"] == "embedded"
     )
+    assert cloud.request("GET", "/tasks")[1]["not_live"] == []
     assert cloud.request("GET", f"/tasks/{TASK}")[0] == 200
     assert cloud.request("GET", "/tasks/unknown")[0] == 404
     cloud.s3.delete_object(Bucket=DATA_BUCKET, Key=f"runs/{run_id}/{STUDENT}")
@@ -242,7 +243,7 @@ def generates(cloud: Cloud, _: Recorder) -> None:
         "-"
     )[2]
     cloud.s3.put_object(Bucket=DATA_BUCKET, Key=f"datasets/clip-search/again-{name}.jsonl", Body=labelled())
-    with mock.patch("signalbox.generate.AT_WORK_SECONDS", 0):
+    with mock.patch("signalbox.asking.AT_WORK_SECONDS", 0):
         cloud.settle()
     # A request that nothing announced, and one that is gone before it was read.
     cloud.lose("Object Created")

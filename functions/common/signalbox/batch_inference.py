@@ -8,7 +8,16 @@ from botocore.exceptions import ClientError
 from signalbox.bedrock import BUSY, Bedrock, Busy, refusals
 
 MIN_RECORDS, MAX_RECORDS = 100, 50_000
-"""Bedrock's quotas for the records of one job (general reference, Amazon Bedrock quotas)."""
+MAX_FILE_BYTES = 1_000_000_000
+"""Bedrock's quotas for one job, as they are unless AWS has changed an account's.
+
+AWS general reference, "Amazon Bedrock endpoints and quotas", by model, of which Nova Pro, Lite and Micro have the same:
+"Minimum number of records per batch inference job" 100 (a few models have less: Llama 4 Scout 50); "Records per batch
+inference job" and "Records per input file per batch inference job" 50,000, which AWS raises on request; "Batch
+inference input file size" 1 GB; "Batch inference job size" 5 GB (Nova Pro 100 GB), which one file does not reach.
+Which models have it in which regions: Amazon Bedrock user guide, "Supported Regions and models for batch inference";
+custom models of Nova do not. What role a job needs: the same, "Create a custom service role for batch inference".
+"""
 AT_WORK = frozenset({"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"})
 _HOURS = 24
 """The shortest time after which a job may expire; what it has answered until then is kept."""

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.parser.models import (
 from pydantic import BaseModel
 
 from signalbox.generation import BATCH_NAME, Generation
-from signalbox.run import DatasetObject, Run, is_run_id
+from signalbox.run import DatasetObject, Run, State, is_run_id
 from signalbox.task import is_task_name
 from signalbox.wording import shortened
 
@@ -40,7 +40,13 @@ class Event(StrEnum):
     RELEASE_AWAITED = "ReleaseAwaited"
     RUN_NUDGED = "RunNudged"
     HEALTH_CHECK_DUE = "HealthCheckDue"
+    LABELLING_STARTED = "LabellingStarted"
+    GENERATION_COMPLETED = "GenerationCompleted"
+    GENERATION_REJECTED = "GenerationRejected"
+    GENERATION_FAILED = "GenerationFailed"
+    GENERATION_STALLED = "GenerationStalled"
     GENERATION_NUDGED = "GenerationNudged"
+    GENERATION_REMOVAL_DUE = "GenerationRemovalDue"
     RETIREMENT_DUE = "RetirementDue"
     REMOVAL_DUE = "RemovalDue"
 
@@ -286,15 +292,29 @@ class EventBus:
         """
         self._put(event, run_id=run.id, task=run.task, state=run.state, summary=_facts(run))
 
-    def nudge(self, generation: Generation) -> None:
-        """Publish that a generation is to be looked at; its id stands where others have a run's.
+    def tell(self, event: str, generation: Generation) -> None:
+        """Publish an event about a generation, whose id stands where others have a run's.
+
+        Of one that labels a dataset it is also the id of the run that waits for it, and RunNudged is about that.
 
         Raises
         ------
         RuntimeError
             If EventBridge did not take it.
         """
-        self._put(Event.GENERATION_NUDGED, run_id=generation.id, task=generation.task, state=generation.state)
+        state = State.LABELLING if event == Event.RUN_NUDGED else generation.state
+        facts = {"run_id": generation.id, "task": generation.task, "state": state}
+        self._put(event, **facts, summary=_facts_of(generation))
+
+    def nudge(self, generation: Generation) -> None:
+        """Publish that a generation is to be looked at.
+
+        Raises
+        ------
+        RuntimeError
+            If EventBridge did not take it.
+        """
+        self.tell(Event.GENERATION_NUDGED, generation)
 
     def check_health(self) -> None:
         """Publish that what was promoted lately is to be looked at.
@@ -328,6 +348,19 @@ class EventBus:
         answer = self._events.put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
             raise RuntimeError(f"EventBridge did not take {event} of {detail.run_id}: {answer['Entries'][0]}")
+
+
+def _facts_of(generation: Generation) -> dict[str, Any]:
+    facts: dict[str, Any] = {"request": generation.request.key, **generation.summary}
+    if generation.waiting:
+        facts["waiting"] = generation.waiting
+    if generation.trouble:
+        facts["trouble"] = generation.trouble
+    if generation.reasons:
+        facts["reasons"] = generation.reasons
+    if generation.failure:
+        facts["failure"] = generation.failure.model_dump()
+    return facts
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -12,10 +12,14 @@ from signalbox.items import condition_of, item_of, plain, update_of
 from signalbox.run import DatasetObject, Failure, RunTable, Superseded, now, run_id_for
 
 PREFIX = "GENERATION#"
+DATASETS = "datasets/"
 BATCH_NAME = re.compile(r"(?P<generation>.+)-labels-[12]")
 """Names a batch job: of which generation it is, and of which round."""
-_OPEN = "generating"
-"""The value of the index key under which the generations stand for which something is still to be done."""
+_OPEN, _KEPT = "generating", "generated"
+"""The values of the index key under which the generations stand for which something is still to be done, and those
+that are over and kept."""
+STALLED = "GenerationStalled"
+_RUN_NUDGED = "RunNudged"
 
 Way = Literal["batch", "converse"]
 
@@ -50,6 +54,15 @@ FOLLOWING: dict[GenerationState, frozenset[GenerationState]] = {
 """From each state that is not an end, the states that may follow."""
 
 
+_OWED = {
+    _S.LABELLING: "LabellingStarted",
+    _S.COMPLETED: "GenerationCompleted",
+    _S.REJECTED: "GenerationRejected",
+    _S.FAILED: "GenerationFailed",
+}
+"""The event that is owed for coming to a state."""
+
+
 class GenerationMoment(BaseModel):
     """One entry of a generation's history."""
 
@@ -64,7 +77,8 @@ class Generation(BaseModel):
     Attributes
     ----------
     id : str
-        Made of the request's object version as a run's id is of a dataset's; the item's key has a prefix.
+        Made of the request's object version as a run's id is of a dataset's, hence the same as the run's if it is a
+        dropped dataset that is to be labelled; the item's key has a prefix.
     task_name : str
         Not `task`: the index of runs by task must not find it.
     way : Way
@@ -73,6 +87,14 @@ class Generation(BaseModel):
         Batch jobs by round.
     waiting : str
         What it waits for that cannot go on; "" when nothing.
+    outbox : str | None
+        The event that it owes, until it is published.
+    stalled : bool
+        Whether it has been called so in its state.
+    trouble : str
+        What the last attempt in this state broke off with; "" if none has. It is tried again.
+    released_at : datetime | None
+        Since when nobody needs it any more.
     reasons : list[str]
         Why the request was rejected.
     run_id : str
@@ -91,6 +113,10 @@ class Generation(BaseModel):
     way: Way = "converse"
     job_arns: dict[str, str] = {}
     waiting: str = ""
+    outbox: str | None = None
+    stalled: bool = False
+    trouble: str = ""
+    released_at: datetime | None = None
     reasons: list[str] = []
     failure: Failure | None = None
     dataset_key: str = ""
@@ -101,6 +127,11 @@ class Generation(BaseModel):
     def task(self) -> str:
         """The task for which the dataset is made."""
         return self.task_name
+
+    @property
+    def labels_a_dataset(self) -> bool:
+        """Whether it gives answers to the records of a dropped dataset, whose run waits for them."""
+        return self.request.key.startswith(DATASETS)
 
     @property
     def batch_name(self) -> str:
@@ -154,8 +185,12 @@ class GenerationTable:
         """Return every generation for which something is still to be done, the longest untouched first."""
         return map(_generation, self._runs.standing(_OPEN))
 
+    def kept(self) -> Iterator[Generation]:
+        """Return every generation that is over and owes nothing, the longest untouched first."""
+        return map(_generation, self._runs.standing(_KEPT))
+
     def move(self, generation: Generation, to: GenerationState, note: str = "", **changes: Any) -> Generation:
-        """Advance a generation by one conditional write.
+        """Advance a generation by one conditional write, from which on it owes the event that says so.
 
         Raises
         ------
@@ -165,11 +200,40 @@ class GenerationTable:
         if to not in FOLLOWING.get(generation.state, frozenset()):
             raise ValueError(f"{generation.id}: no transition leads from {generation.state} to {to}")
         moment = GenerationMoment(state=to, at=now(), note=note)
-        history = [*generation.history, moment]
-        changes |= {"state": to, "history": history, "waiting": "", "updated_at": moment.at}
-        moved = generation.model_copy(update=changes)
-        self._write(generation, moved, changes, {"active": None} if to.ended else {})
-        return moved
+        changes |= {
+            "state": to,
+            "history": [*generation.history, moment],
+            "outbox": _RUN_NUDGED if generation.labels_a_dataset and to.ended else _OWED.get(to),
+            "waiting": "",
+            "trouble": "",
+            "stalled": False,
+            "updated_at": moment.at,
+        }
+        return self._changed(generation, changes)
+
+    def delivered(self, generation: Generation) -> None:
+        """Note that the event in the outbox has been published."""
+        place = {"active": _KEPT} if generation.state.ended else {}
+        self._changed(generation, {"outbox": None}, place, {"outbox": generation.outbox})
+
+    def mark_stalled(self, generation: Generation) -> Generation:
+        """Note that a generation has overstayed in its state, and owe the event that says so.
+
+        Raises
+        ------
+        Superseded
+            If it is no longer in that state, or something is at work for it again.
+        """
+        expected = {"updated_at": generation.updated_at}
+        return self._changed(generation, {"stalled": True, "outbox": STALLED}, expected=expected)
+
+    def release(self, generation: Generation, released_at: datetime | None) -> None:
+        """Note since when nobody needs a generation that is over; None if somebody does."""
+        self._changed(generation, {"released_at": released_at})
+
+    def delete(self, generation: Generation) -> None:
+        """Delete the item of a generation; one that is gone is left so."""
+        self._runs.transact({"Delete": {"Key": {"id": PREFIX + generation.id}}})
 
     def note(self, generation: Generation, **changes: Any) -> Generation:
         """Set attributes of a generation that is still in the state it was loaded in, which is a sign of life.
@@ -179,17 +243,22 @@ class GenerationTable:
         Superseded
             If it is no longer in that state.
         """
-        changes |= {"updated_at": now()}
-        noted = generation.model_copy(update=changes)
-        self._write(generation, noted, changes, {})
-        return noted
+        return self._changed(generation, changes | {"updated_at": now()})
 
-    def _write(
-        self, before: Generation, after: Generation, changes: dict[str, Any], more: dict[str, Any]
-    ) -> None:
-        values = item_of(after)
-        changed = {name: values.get(name) for name in changes} | more
-        self._runs.transact({"Update": update_of(PREFIX + before.id, changed, {"state": before.state})})
+    def _changed(
+        self,
+        generation: Generation,
+        changes: dict[str, Any],
+        place: dict[str, str] | None = None,
+        expected: dict[str, Any] | None = None,
+    ) -> Generation:
+        """Change attributes, and the place in the index, if the generation is as it was loaded."""
+        changed = generation.model_copy(update=changes)
+        values = item_of(changed)
+        written = {name: values.get(name) for name in changes} | (place or {})
+        condition = {"state": generation.state} | (expected or {})
+        self._runs.transact({"Update": update_of(PREFIX + generation.id, written, condition)})
+        return changed
 
 
 def _generation(item: dict[str, Any]) -> Generation:

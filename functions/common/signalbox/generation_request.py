@@ -62,12 +62,14 @@ class Labelling(Section):
     `samples` answers are asked for each query; of several the mean is kept (or the majority), and a query whose
     answers differ by more than `most_disagreement` is dropped: the mean absolute difference of a weight between two
     of them, or the share of pairs of different labels. By `batch`, `converse`, or what suits the number (`auto`).
+    What may cost more than `budget_usd`, the writing of queries included, is rejected before it costs anything.
     """
 
     samples: int = Field(default=1, ge=1, le=9)
     temperature: float | None = Field(default=None, ge=0, le=1)
     most_disagreement: Share = 0.1
     mode: Literal["auto", "batch", "converse"] = "auto"
+    budget_usd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @property
     def asked_at(self) -> float:

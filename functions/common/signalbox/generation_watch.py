@@ -1,15 +1,18 @@
-"""What `watch` does for generations: nudges those that are overdue, and ends those that never come on."""
+"""What `watch` does for generations: publishes what is owed, nudges what is overdue, ends what never comes on."""
 
 from datetime import datetime, timedelta
 
 from signalbox.generation import Generation, GenerationState
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
-from signalbox.run import Failure, run_id_for
+from signalbox.run import Failure, Superseded, run_id_for
 
 _SWEPT = timedelta(days=1)
-_PATIENCE = timedelta(hours=72)
-"""How long a generation may stay in a state; a batch job expires after 24 hours."""
+_WAITING, _OTHERWISE = timedelta(hours=26), timedelta(hours=3)
+"""How long a generation may stay in a state before it is called stalled: if it waits, for a quota or a batch job, which
+expires after 24 hours; and if it does not. 50,000 answers asked for one by one take less than two hours."""
+_LONGEST = 3
+"""After so many times as long it fails."""
 _ENDING = ".yaml"
 
 
@@ -25,6 +28,8 @@ def look_after(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> int
     for generation in pipeline.generations.open():
         try:
             nudged += _heal(generation, pipeline, now, nudge_after)
+        except Superseded:
+            logger.info("generation moved on meanwhile", extra={"generation_id": generation.id})
         except Exception:  # one that cannot be healed must not keep the others waiting
             logger.exception("generation not healed", extra={"generation_id": generation.id})
     for request in pipeline.store.dropped_between(now - _SWEPT, now - nudge_after, "requests/"):
@@ -35,15 +40,28 @@ def look_after(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> int
 
 
 def _heal(generation: Generation, pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> bool:
-    stayed = now - generation.history[-1].at
-    if stayed > _PATIENCE:
-        reason = f"in state {generation.state} for {stayed.total_seconds() / 3600:.1f} hours"
-        reason += f", waiting: {generation.waiting}" if generation.waiting else ""
-        remedy = "look at the logs of generate and at its batch job at Bedrock, then upload the request again"
-        failure = Failure(step="generate", reason=reason, remedy=remedy)
-        pipeline.generations.move(generation, GenerationState.FAILED, reason, failure=failure)
-        return False
+    """Publish what is owed, and nudge, announce or end the generation."""
     if now - generation.updated_at < nudge_after:
         return False
+    if generation.outbox is not None:
+        pipeline.deliver_of(generation)
+    if generation.state.ended:
+        return False
+    stayed = now - generation.history[-1].at
+    patience = _WAITING if generation.waiting else _OTHERWISE
+    if stayed > _LONGEST * patience:
+        _end(generation, stayed, pipeline)
+        return False
+    if stayed > patience and not generation.stalled:
+        pipeline.deliver_of(pipeline.generations.mark_stalled(generation))
     pipeline.bus.nudge(generation)
     return True
+
+
+def _end(generation: Generation, stayed: timedelta, pipeline: Pipeline) -> None:
+    known = [f"in state {generation.state} for {stayed.total_seconds() / 3600:.1f} hours"]
+    known += [f"waiting: {generation.waiting}"] if generation.waiting else []
+    known += [f"the last attempt broke off: {generation.trouble}"] if generation.trouble else []
+    remedy = f"look at the logs of generate and at its batch job at Bedrock, then upload {generation.request.key} again"
+    failure = Failure(step="generate", reason="; ".join(known), remedy=remedy)
+    pipeline.advance_generation(generation, GenerationState.FAILED, failure.reason, failure=failure)

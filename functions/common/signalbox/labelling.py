@@ -57,6 +57,24 @@ def line_to_ask(question: Question, query: str, task: Task, temperature: float) 
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """How many tokens models have read and written; they can be added."""
+
+    read: float = 0
+    written: float = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.read + other.read, self.written + other.written)
+
+
+def tokens_in(output: Any) -> Tokens:
+    """Return the tokens that the output of Converse names in its `usage`; none where it has none."""
+    usage = output.get("usage") if isinstance(output, dict) else None
+    counts = [usage.get(name) if isinstance(usage, dict) else 0 for name in ("inputTokens", "outputTokens")]
+    return Tokens(*(count if isinstance(count, int) else 0 for count in counts))
+
+
 @dataclass
 class Answers:
     """What the teacher has answered, by question, and why other questions have no answer that can be used.
@@ -72,11 +90,13 @@ class Answers:
     usable: dict[Question, Answer] = field(default_factory=dict)
     faults: dict[Question, str] = field(default_factory=dict)
 
-    def read(self, lines: Iterable[bytes], task: Task) -> None:
-        """Take in lines of output, of which any may be malformed, cut or of another job."""
+    def read(self, lines: Iterable[bytes], task: Task) -> Tokens:
+        """Take in lines of output, of which any may be malformed, cut or of another job; return their tokens."""
+        tokens = Tokens()
         for line in lines:
             if (entry := _entry(line)) is None or (question := _question(entry)) is None:
                 continue
+            tokens += tokens_in(entry.get("modelOutput"))
             if question in self.usable:
                 continue
             try:
@@ -84,6 +104,11 @@ class Answers:
                 self.faults.pop(question, None)
             except AnswerError as error:
                 self.faults[question] = f"{error.field}: {_kind(error)}" if error.field else _kind(error)
+        return tokens
+
+    def has(self, question: Question) -> bool:
+        """Tell whether a question was answered, of use or not."""
+        return question in self.usable or question in self.faults
 
     def missing(self, asked: Iterable[Question]) -> list[Question]:
         """Return those questions that have no usable answer."""

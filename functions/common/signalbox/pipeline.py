@@ -12,12 +12,12 @@ from botocore.config import Config
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.events import Event, EventBus
-from signalbox.generation import GenerationTable
+from signalbox.generation import Generation, GenerationState, GenerationTable
 from signalbox.observability import annotate, discreet, logger
 from signalbox.records import Record, read_records
 from signalbox.release import Awaited, Expense
 from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded, now, task_of
-from signalbox.run_metrics import count_transition
+from signalbox.run_metrics import count_generation, count_transition
 from signalbox.settings import setting
 from signalbox.store import TASK, RunStore
 from signalbox.task import Task
@@ -65,6 +65,22 @@ class Pipeline:
         if run.outbox is not None:
             self.bus.publish(run.outbox, run)
             self.runs.delivered(run)
+
+    def advance_generation(
+        self, generation: Generation, to: GenerationState, note: str, **changes: object
+    ) -> Generation:
+        """Move a generation on and publish the event that says so; see `GenerationTable.move`."""
+        moved = self.generations.move(generation, to, note, **changes)
+        count_generation(moved)
+        logger.info("generation advanced", extra={"from_state": generation.state, "to_state": to})
+        self.deliver_of(moved)
+        return moved
+
+    def deliver_of(self, generation: Generation) -> None:
+        """Publish the event in a generation's outbox, if there is one, and empty the outbox."""
+        if generation.outbox is not None:
+            self.bus.tell(generation.outbox, generation)
+            self.generations.delivered(generation)
 
     def task(self, run: Run) -> Task:
         """Return the task of a run as it was when the dataset was accepted."""

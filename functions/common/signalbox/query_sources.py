@@ -3,46 +3,42 @@
 import math
 from collections.abc import Iterator
 
-from signalbox.generation import Generation
 from signalbox.generation_request import GenerationRequest
-from signalbox.pipeline import Pipeline
-from signalbox.query_writing import write
+from signalbox.generation_work import Work
 from signalbox.records import Problem, read_records
 from signalbox.spec import TaskError
-from signalbox.store import RunStore
 from signalbox.synthetic_queries import Query, Selection, from_templates
 from signalbox.task import Task
 
 
-def gather(
-    request: GenerationRequest,
-    task: Task,
-    generation: Generation,
-    selection: Selection,
-    pipeline: Pipeline,
-    store: RunStore,
-) -> bool:
-    """Fill a selection with as many queries as are to be labelled, and tell whether that is done.
+def wanted_by(request: GenerationRequest) -> int:
+    """Return how many queries are to be labelled, so that there is something to choose from."""
+    chosen_among = request.balance or request.labelling.samples > 1
+    return math.ceil(request.count * (1 + (request.surplus if chosen_among else 0)))
 
-    Those of a file come before those of templates, and what is then missing is asked of the teacher.
+
+def gather(request: GenerationRequest, task: Task, work: Work, selection: Selection) -> int:
+    """Fill a selection with the queries of a request's file, then those of its templates, as many as are wanted.
+
+    Returns
+    -------
+    int
+        How many the teacher is to think of besides.
 
     Raises
     ------
     TaskError
         The file is not there or cannot be read.
     """
-    chosen_among = request.balance or request.labelling.samples > 1
-    wanted = math.ceil(request.count * (1 + (request.surplus if chosen_among else 0)))
+    wanted, key = wanted_by(request), work.generation.request.key
     if request.queries:
-        content = pipeline.store.beside(generation.request, request.queries)
+        content = work.pipeline.store.beside(work.generation.request, request.queries)
         if content is None:
-            raise TaskError(generation.request.key, [f"queries: {request.queries} does not lie beside it"])
+            raise TaskError(key, [f"queries: {request.queries} does not lie beside it"])
         selection.add(_of_file(request.queries, content, task))
         del selection.kept[wanted:]
     from_templates(request, selection, wanted)
-    if request.asks_the_teacher and len(selection.kept) < wanted:
-        return write(request, task, generation, selection, wanted, pipeline, store)
-    return True
+    return max(0, wanted - len(selection.kept)) if request.asks_the_teacher else 0
 
 
 def _of_file(name: str, content: bytes, task: Task) -> Iterator[Query]:

@@ -6,16 +6,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from statistics import fmean
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.bedrock import REFUSED, Busy
-from signalbox.generation import Generation
+from signalbox.cost import tokens_of
 from signalbox.generation_request import GenerationRequest, names_of
-from signalbox.pipeline import Pipeline
+from signalbox.generation_work import Work, teacher_of
+from signalbox.labelling import Tokens, tokens_in
 from signalbox.run import PermanentFailure
-from signalbox.store import RunStore
 from signalbox.synthetic_queries import Query, Selection
 from signalbox.task import Task
 
@@ -25,6 +26,9 @@ _QUERIES_AN_ANSWER = 25
 _SEEDS_SHOWN = 12
 _CONCURRENT = 8
 _MOST_TOKENS = 2000
+_QUERY = 10
+"""Tokens of a query, where no seeds say how long they are."""
+_FOLDER = "written/"
 _MOST_ASKS_A_QUERY = 0.2
 """Five times as many answers as would do if every query could be used: then the teacher has no more ideas."""
 
@@ -36,15 +40,21 @@ _INSTRUCTIONS = (
 )
 
 
-def write(
-    request: GenerationRequest,
-    task: Task,
-    generation: Generation,
-    selection: Selection,
-    wanted: int,
-    pipeline: Pipeline,
-    store: RunStore,
-) -> bool:
+def expense(request: GenerationRequest, task: Task, lacking: int) -> tuple[Tokens, Tokens]:
+    """Return what the teacher is expected to read and write to think of so many queries, and at most."""
+    if lacking <= 0:
+        return Tokens(), Tokens()
+    brief = json.dumps(next(_briefs(request, task)), ensure_ascii=False)
+    read, query = (
+        tokens_of([_INSTRUCTIONS, brief]),
+        fmean([tokens_of([seed]) for seed in request.seeds] or [_QUERY]),
+    )
+    asks = -(-lacking // _QUERIES_AN_ANSWER)
+    most = _most_asks(lacking)
+    return Tokens(asks * read, lacking * query), Tokens(most * read, most * _MOST_TOKENS)
+
+
+def write(work: Work, request: GenerationRequest, task: Task, selection: Selection, wanted: int) -> bool:
     """Add queries that the teacher thinks of to a selection, and tell whether that is done.
 
     Answers are stored as they come, so that an invocation after a crash, or after the time is up, goes on.
@@ -57,24 +67,33 @@ def write(
         Bedrock refuses to ask it.
     """
     begun, number = time.monotonic(), 0
-    most = max(_CONCURRENT, round((wanted - len(selection.kept)) * _MOST_ASKS_A_QUERY))
+    most = _most_asks(wanted - len(selection.kept))
     briefs = _briefs(request, task)
     with ThreadPoolExecutor(_CONCURRENT) as threads:
         while len(selection.kept) < wanted and number < most:
             asks = [(number + place, next(briefs)) for place in range(_CONCURRENT)]
-            answers = threads.map(lambda ask: _answer(ask, task, generation, pipeline, store), asks)
-            outcomes = list(answers)
+            outcomes = list(threads.map(lambda ask: _answer(ask, task, work), asks))
             if failed := next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None):
                 raise failed
             # At once: each time all queries are compared with each other.
             selection.add([query for answer in outcomes for query in _queries(answer, selection)])
             number += _CONCURRENT
             if len(selection.kept) < wanted and time.monotonic() - begun > AT_WORK_SECONDS:
-                pipeline.bus.nudge(generation)
+                work.pipeline.bus.nudge(work.generation)
                 return False
-            pipeline.generations.note(generation, waiting="")
+            work.note(waiting="")
     del selection.kept[wanted:]
     return True
+
+
+def written_tokens(work: Work) -> Tokens:
+    """Return the tokens that the teacher read and wrote to think of queries."""
+    answers = work.store.found(work.generation.id, _FOLDER, ".json")
+    return sum((tokens_in(json.loads(answer)) for answer in answers), Tokens())
+
+
+def _most_asks(lacking: int) -> int:
+    return max(_CONCURRENT, round(lacking * _MOST_ASKS_A_QUERY))
 
 
 def _briefs(request: GenerationRequest, task: Task) -> Iterator[dict[str, Any]]:
@@ -99,22 +118,19 @@ def _briefs(request: GenerationRequest, task: Task) -> Iterator[dict[str, Any]]:
             yield {key: value for key, value in brief.items() if value != "" and value != []}
 
 
-def _answer(
-    ask: tuple[int, dict[str, Any]], task: Task, generation: Generation, pipeline: Pipeline, store: RunStore
-) -> str | Exception:
+def _answer(ask: tuple[int, dict[str, Any]], task: Task, work: Work) -> str | Exception:
     """Return what the teacher answered to a brief, now or before; or why it could not be asked."""
     number, brief = ask
-    name = f"written/{number:05d}.json"
-    if (kept := store.get(generation.id, name)) is not None:
-        return kept.decode()
-    assert task.customization is not None
+    name = f"{_FOLDER}{number:05d}.json"
+    if (kept := work.store.get(work.generation.id, name)) is not None:
+        return _text(json.loads(kept))
     asked = {
         "system": [{"text": _INSTRUCTIONS}],
         "messages": [{"role": "user", "content": [{"text": json.dumps(brief, ensure_ascii=False)}]}],
         "inferenceConfig": {"maxTokens": _MOST_TOKENS, "temperature": 1.0},
     }
     try:
-        output = pipeline.bedrock.converse(task.customization.teacher, asked)
+        output = work.pipeline.bedrock.converse(teacher_of(task), asked)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in REFUSED:
@@ -125,9 +141,12 @@ def _answer(
         return Busy(f"the teacher could not be asked for the moment: {code}")
     except BotoCoreError as error:
         return Busy(f"the teacher could not be asked for the moment: {type(error).__name__}")
-    text = "".join(content.get("text", "") for content in output["output"]["message"]["content"])
-    store.put(generation.id, name, text)
-    return text
+    work.put(name, json.dumps(output, ensure_ascii=False))
+    return _text(output)
+
+
+def _text(output: dict[str, Any]) -> str:
+    return "".join(content.get("text", "") for content in output["output"]["message"]["content"])
 
 
 def _queries(answer: str, selection: Selection) -> Iterator[Query]:

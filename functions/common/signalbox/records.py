@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signalbox.answer import Answer, AnswerError, parse_answer, quotation
+from signalbox.customization import Limits
 from signalbox.fast_line import LineReader
 from signalbox.personal_data import mask_excerpt
 from signalbox.query import MAX_QUERY_CHARACTERS, normalise
@@ -115,7 +116,7 @@ def read_records(chunks: Iterable[bytes], task: Task) -> Iterator[Record | Probl
         One for each line, in order. A line feed at the end of the file starts no further line.
     """
     reader = _FastReader(task)
-    for number, line in enumerate(_lines(chunks), start=1):
+    for number, line in enumerate(lines_of(chunks), start=1):
         yield reader.read(number, line) or _read(number, line, task)
 
 
@@ -136,7 +137,7 @@ class _FastReader:
         return Record(number, query, key, answer, answer_text)
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Split at line feeds; of an overlong line, yield only so much that it is recognised as such."""
     pending = b""
     for chunk in chunks:
@@ -218,6 +219,16 @@ def _interpret(number: int, conversation: _Conversation, task: Task) -> Record |
     except AnswerError as error:
         return Problem(number, ANSWER_FIELD + (f": {error.field}" if error.field else ""), error.reason)
     return _writable(Record(number, query, normalise(query), answer, answer_text), task)
+
+
+def refused_word(record: Record, limits: Limits) -> Problem | None:
+    """Say which reserved word a record has, if it has one, on which the customization job would fail."""
+    for field, text in ((QUERY_FIELD, record.query), (ANSWER_FIELD, record.answer_text or "")):
+        for word in limits.reserved_words:
+            if word in text:
+                reason = f"has the reserved word {word}, on which the job would fail ({limits.source})"
+                return Problem(record.line, field, reason)
+    return None
 
 
 def _writable(record: Record, task: Task) -> Record | Problem:

@@ -31,6 +31,7 @@ class State(StrEnum):
     """How far a run has come; the comment says what is under way or awaited in it."""
 
     RECEIVED = "RECEIVED"  # the dataset is being validated
+    LABELLING = "LABELLING"  # the teacher answers the records that have no answer
     REJECTED = "REJECTED"
     ACCEPTED = "ACCEPTED"  # the embedded student is being trained, the customization job started
     TRAINING = "TRAINING"  # the customization job runs at Bedrock
@@ -52,7 +53,8 @@ class State(StrEnum):
 TRANSITIONS: dict[State, frozenset[State]] = {
     state: frozenset({*following, State.FAILED})
     for state, following in {
-        State.RECEIVED: {State.ACCEPTED, State.REJECTED},
+        State.RECEIVED: {State.LABELLING, State.ACCEPTED, State.REJECTED},
+        State.LABELLING: {State.ACCEPTED, State.REJECTED},
         State.ACCEPTED: {State.TRAINING, State.TRAINED},
         State.TRAINING: {State.TRAINED},
         State.TRAINED: {State.DEPLOYING, State.DEPLOYED},

@@ -9,13 +9,17 @@
 - `RunCost`, by service, and by service and task: what a run that was decided upon is estimated to have cost at Bedrock,
   in USD. Runs of which that is not known are counted by `RunCostUnknown`, as a sum would take them for free.
 
-A state is one of twelve and a task one that somebody has set up, so there is an end to the metrics. A crash between the
-write and the line loses a count: these are figures to look at, the truth is in the run table.
+- `Generations`, by state: generations of datasets that have come to it;
+- `LabellingCost`, by service: what the teacher's answers for a dataset were counted to have cost, in USD.
+
+A state is one of thirteen and a task one that somebody has set up, so there is an end to the metrics. A crash between
+the write and the line loses a count: these are figures to look at, the truth is in the run table.
 """
 
 from typing import Any
 
 from signalbox.embedded_metrics import Dimensions, write
+from signalbox.generation import Generation
 from signalbox.run import Run, State
 
 _BY_STATE: Dimensions = [["state"]]
@@ -36,6 +40,13 @@ def count_transition(before: Run, moved: Run) -> None:
 def count_stalled(run: Run) -> None:
     """Count that a run has been called stalled in its state."""
     _by_state("RunsStalled", run.state)
+
+
+def count_generation(moved: Generation) -> None:
+    """Count that a generation has come to its state, and what its labels have cost if that is known."""
+    write({"Generations": [1]}, [(_BY_STATE, ["Generations"])], state=moved.state.value)
+    if moved.state.ended and (usd := moved.summary.get("cost", {}).get("usd")) is not None:
+        write({"LabellingCost": [round(usd, 6)]}, [(_BY_SERVICE, ["LabellingCost"])])
 
 
 def count_judge_failure() -> None:

@@ -1,0 +1,122 @@
+"""A generation at work: its folder under generations/, and the writes that bring it on."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from signalbox.generation import Generation, GenerationState, Way
+from signalbox.generation_request import GenerationRequest, Labelling
+from signalbox.labelling import Question, output_lines, questions
+from signalbox.pipeline import Pipeline
+from signalbox.prepared import Prepared
+from signalbox.run import PermanentFailure
+from signalbox.store import TASK, RunStore
+from signalbox.synthetic_queries import Query
+from signalbox.task import Task
+
+FOLDER = "generations"
+REQUEST, LABELLING, QUERIES, GATHERED = "request.json", "labelling.json", "queries.jsonl", "gathered.json"
+REPORT = "report.json"
+LABELLED = "labelled.jsonl"
+"""A dropped dataset with the answers filled in, from which its run goes on."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A generation with all that its steps need.
+
+    Attributes
+    ----------
+    role_arn : str
+        The role that Bedrock takes on to read records and write answers.
+    """
+
+    generation: Generation
+    pipeline: Pipeline
+    role_arn: str
+
+    @property
+    def store(self) -> RunStore:
+        """The generation's own folder."""
+        return self.pipeline.store.folder(FOLDER)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task as it was when the generation began."""
+        return Task.model_validate_json(self.kept(TASK))
+
+    @cached_property
+    def request(self) -> GenerationRequest:
+        """The request as it was read."""
+        return GenerationRequest.model_validate_json(self.kept(REQUEST))
+
+    @cached_property
+    def labelling(self) -> Labelling:
+        """How the teacher is asked."""
+        return Labelling.model_validate_json(self.kept(LABELLING))
+
+    @cached_property
+    def queries(self) -> list[Query]:
+        """What is to be labelled."""
+        return [Query(**json.loads(line)) for line in self.kept(QUERIES).splitlines()]
+
+    @property
+    def asked(self) -> list[Question]:
+        """Every question that the teacher is to answer."""
+        return questions(len(self.queries), self.labelling.samples)
+
+    def keep(self, prepared: Prepared) -> None:
+        """Store what is to be labelled, and how."""
+        self.put(TASK, prepared.task.to_json())
+        self.put(LABELLING, prepared.labelling.model_dump_json())
+        self.put(GATHERED, json.dumps(prepared.left_out))
+        self.put(QUERIES, b"".join(output_lines(asdict(query) for query in prepared.queries)))
+
+    def kept(self, name: str) -> bytes:
+        """Return an object of the generation.
+
+        Raises
+        ------
+        PermanentFailure
+            It is gone.
+        """
+        content = self.store.get(self.generation.id, name)
+        if content is None:
+            reason = f"{name} of {self.generation.id} is gone"
+            raise PermanentFailure("generate", reason, f"upload {self.generation.request.key} again")
+        return content
+
+    def put(self, name: str, content: bytes | str) -> None:
+        """Write an object of the generation."""
+        self.store.put(self.generation.id, name, content)
+
+    def output(self, number: int) -> Iterator[bytes]:
+        """Return the lines of answers of a round, whoever wrote them."""
+        for name in self.store.names(self.generation.id, folder_of(number), ".jsonl.out"):
+            yield from self.store.lines(self.generation.id, name)
+
+    def move(self, to: GenerationState, note: str, **changes: Any) -> None:
+        """Bring the generation on, and publish that."""
+        self.pipeline.advance_generation(self.generation, to, note, **changes)
+
+    def note(self, **changes: Any) -> None:
+        """Note something on the generation, which is a sign of life."""
+        self.pipeline.generations.note(self.generation, **changes)
+
+
+def folder_of(number: int) -> str:
+    """Name the prefix of a round of labelling."""
+    return f"labels-{number}/"
+
+
+def teacher_of(task: Task) -> str:
+    """Return the model that is asked; a request and a task that asks for labels have been checked to name one."""
+    assert task.customization is not None
+    return task.customization.teacher
+
+
+def way_of(labelling: Labelling, number: int, fewest: int) -> Way:
+    """Choose how to ask so many questions: Bedrock takes no batch job of fewer than it says."""
+    return "converse" if number < fewest or labelling.mode == "converse" else "batch"

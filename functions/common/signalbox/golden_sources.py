@@ -1,0 +1,70 @@
+"""Golden sets that come from outside a dataset: the task's own, and that of the run that is live."""
+
+from dataclasses import dataclass
+
+from signalbox.dataset import read_golden
+from signalbox.pipeline import Pipeline
+from signalbox.records import Record
+from signalbox.store import GOLDEN
+from signalbox.task import Task
+
+
+@dataclass(frozen=True)
+class GoldenSet:
+    """Golden records, and where they come from, in words."""
+
+    records: list[Record]
+    source: str
+
+
+def golden_of_task(task: Task, pipeline: Pipeline) -> GoldenSet | None:
+    """Return the golden set that was uploaded with a task, if there is one.
+
+    Raises
+    ------
+    GoldenError
+        It cannot be used.
+    """
+    content, source = pipeline.store.task_golden(task.name), f"tasks/{task.name}/{GOLDEN}"
+    return None if content is None else GoldenSet(read_golden([content], task, source), source)
+
+
+def golden_of_live(task: Task, pipeline: Pipeline) -> GoldenSet | None:
+    """Return the golden set of the run that is live, if its task asks for the same output.
+
+    Raises
+    ------
+    GoldenError
+        It cannot be used.
+    """
+    live = pipeline.runs.live(task.name)
+    if live is None or Task.model_validate(live.task).output != task.output:
+        return None
+    found = _of_run(live.run_id, Task.model_validate(live.task), pipeline)
+    if found is None:
+        return None
+    # The prompt of that run may have been another one; its queries and answers are the same.
+    lines = b"".join(record.to_json(task.prompt) for record in found.records)
+    return GoldenSet(read_golden([lines], task, found.source), found.source)
+
+
+def held_out(task: Task, pipeline: Pipeline) -> list[Record]:
+    """Return the golden records, of whatever output, on which models of a task are or were measured.
+
+    Nothing that is made to train on may have their queries: a student would be measured on what it has learnt, the
+    next one as well as the live one when the two are compared.
+
+    Raises
+    ------
+    GoldenError
+        One of them cannot be used.
+    """
+    own = golden_of_task(task, pipeline)
+    live = pipeline.runs.live(task.name)
+    measured = _of_run(live.run_id, Task.model_validate(live.task), pipeline) if live else None
+    return [record for found in (own, measured) if found for record in found.records]
+
+
+def _of_run(run_id: str, task: Task, pipeline: Pipeline) -> GoldenSet | None:
+    content, source = pipeline.store.get(run_id, GOLDEN), f"golden set of the live run {run_id}"
+    return None if content is None else GoldenSet(read_golden([content], task, source), source)

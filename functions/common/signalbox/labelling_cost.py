@@ -1,0 +1,149 @@
+"""What the teacher's work on a dataset costs: estimated before it begins, counted once it is done."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from signalbox.batch_inference import MIN_RECORDS
+from signalbox.budget import Excess
+from signalbox.cost import tokens_of
+from signalbox.generation import Way
+from signalbox.generation_request import Labelling
+from signalbox.generation_work import teacher_of, way_of
+from signalbox.labelling import Tokens
+from signalbox.prices import PriceUnknown, is_stand_in, prices
+from signalbox.task import Task
+from signalbox.wording import dollars
+
+BATCH_PRICE = 0.5
+"""The part of the price on demand that batch inference costs (Amazon Bedrock user guide, "Capacity, Limits, and Cost
+Optimization": 50% cost savings against on-demand)."""
+_ROUNDS = 2
+"""What has no usable answer is asked for once more; at most that is everything."""
+
+
+def estimate(
+    task: Task,
+    labelling: Labelling,
+    queries: Sequence[str],
+    number: int,
+    answers: Sequence[str],
+    region: str,
+    writing: tuple[Tokens, Tokens] = (Tokens(), Tokens()),
+) -> dict[str, Any]:
+    """Estimate what it costs to have queries labelled, before any is.
+
+    Parameters
+    ----------
+    queries : Sequence[str]
+        Those that are known, to go by their length.
+    number : int
+        How many there will be.
+    answers : Sequence[str]
+        What answers of this task look like, to go by their length; if there are none, every one is taken to be as
+        long as the task allows.
+    region : str
+        Where the teacher is asked.
+    writing : tuple[Tokens, Tokens]
+        What the teacher is expected to read and write to think of queries, and at most.
+
+    Returns
+    -------
+    dict
+        `answers`, `way`, `tokens_read` and `tokens_written`; `usd` and `at_most_usd` (every answer as long as the task
+        allows, and all of them asked for again), `prices_of` and `region`, or `unknown` with the reason.
+    """
+    asked = number * labelling.samples
+    way = way_of(labelling, asked, MIN_RECORDS)
+    longest = customization_tokens(task)
+    read = tokens_of([task.teacher_prompt or task.prompt]) + _mean(queries, default=longest)
+    labels = Tokens(asked * read, asked * min(longest, _mean(answers, default=longest)))
+    most = Tokens(_ROUNDS * asked * read, _ROUNDS * asked * longest)
+    expected, at_most = writing
+    said = {
+        "answers": asked,
+        "way": way,
+        "tokens_read": round(labels.read + expected.read),
+        "tokens_written": round(labels.written + expected.written),
+    }
+    try:
+        usd, prices_of = _usd(task, [(labels, way), (expected, "converse")], region)
+        at_most_usd, _ = _usd(task, [(most, way), (at_most, "converse")], region)
+    except PriceUnknown as unknown:
+        return said | {"unknown": str(unknown)}
+    return said | {
+        "usd": round(usd, 4),
+        "at_most_usd": round(at_most_usd, 4),
+        "prices_of": prices_of,
+        "region": region,
+    }
+
+
+def counted(task: Task, parts: Sequence[tuple[Tokens, Way]], region: str) -> dict[str, Any]:
+    """Price the tokens that the teacher has read and written, by the way in which it was asked.
+
+    Returns
+    -------
+    dict
+        `tokens_read`, `tokens_written`; `usd`, `prices_of` and `region`, or `unknown` with the reason.
+    """
+    total = sum((tokens for tokens, _ in parts), Tokens())
+    said = {"tokens_read": round(total.read), "tokens_written": round(total.written)}
+    try:
+        usd, prices_of = _usd(task, parts, region)
+    except PriceUnknown as unknown:
+        return said | {"unknown": str(unknown)}
+    return said | {"usd": round(usd, 4), "prices_of": prices_of, "region": region}
+
+
+def excess(task: Task, estimated: dict[str, Any], budget_usd: float | None) -> Excess | None:
+    """Say why an estimate does not keep within a budget, or return None if it does.
+
+    As with a customization job, what it may cost at most is what counts, an unknown price keeps within no budget, and a
+    stand-in on one machine costs nothing, so that only a budget of 0 stands in its way.
+    """
+    if budget_usd is None:
+        return None
+    answers = f"{estimated['answers']:,} answers of {teacher_of(task)}"
+    if "at_most_usd" in estimated:
+        if estimated["at_most_usd"] <= budget_usd:
+            return None
+        usd = {"estimate": estimated["usd"], "at_most": estimated["at_most_usd"], "budget": budget_usd}
+        return Excess(
+            f"{answers} may cost {usd['at_most']:.2f} USD (estimate {usd['estimate']:.2f}), more than the budget of "
+            f"{budget_usd:.2f}",
+            usd,
+        )
+    if is_stand_in(teacher_of(task)) and budget_usd > 0:
+        return None
+    return Excess(
+        f"what {answers} cost is not known ({estimated['unknown']}), and the budget is {budget_usd:.2f} USD",
+        {"budget": budget_usd},
+    )
+
+
+def in_words(estimated: dict[str, Any]) -> str:
+    """Say in a few words what an estimate comes to."""
+    if "unknown" in estimated:
+        return f"cost unknown: {estimated['unknown']}"
+    return f"estimate {dollars(estimated['usd'])}, at most {dollars(estimated['at_most_usd'])}"
+
+
+def customization_tokens(task: Task) -> int:
+    """Return the most tokens of an answer."""
+    assert task.customization is not None
+    return task.customization.max_response_tokens
+
+
+def _usd(task: Task, parts: Sequence[tuple[Tokens, Way]], region: str) -> tuple[float, str]:
+    price = prices().of_model(teacher_of(task), region)
+    usd = math.fsum(
+        price.of(tokens.read, tokens.written) * (BATCH_PRICE if way == "batch" else 1)
+        for tokens, way in parts
+    )
+    return usd, price.date.isoformat()
+
+
+def _mean(texts: Sequence[str], default: float) -> float:
+    return fmean(tokens_of([text]) for text in texts) if texts else default

@@ -1,0 +1,130 @@
+"""A dataset that somebody has asked for: its queries are made as the request says, and it is dropped once labelled."""
+
+import tempfile
+from typing import Any
+
+from signalbox.balance import Balanced, balance
+from signalbox.dataset import MIN_RECORDS, GoldenError
+from signalbox.generation_request import GenerationRequest
+from signalbox.generation_work import REQUEST, Work
+from signalbox.golden_sources import held_out
+from signalbox.labelling import Label
+from signalbox.labelling_cost import estimate, excess
+from signalbox.prepared import Prepared
+from signalbox.query_sources import gather, wanted_by
+from signalbox.query_writing import expense, write
+from signalbox.records import Record
+from signalbox.run import NO_TASK, DatasetObject, PermanentFailure
+from signalbox.spec import TaskError
+from signalbox.synthetic_queries import Selection
+from signalbox.task import Task
+
+_IN_MEMORY_BYTES = 32 * 1024 * 1024
+
+
+def prepare(work: Work) -> Prepared | None:
+    """Make the queries that a request asks for; None if the next invocation has to go on.
+
+    Raises
+    ------
+    TaskError
+        The request, its task or the task's golden set cannot be used; it may cost more than its budget; too few
+        queries could be made.
+    """
+    key = work.generation.request.key
+    task = _task_of(work)
+    request = _request_of(work, task)
+    golden = _golden_of(task, work)
+    selection = Selection([record.query for record in golden])
+    lacking = gather(request, task, work, selection)
+    estimated = estimate(
+        task,
+        request.labelling,
+        [query.text for query in selection.kept] or request.seeds,
+        len(selection.kept) + lacking,
+        [record.answer_text for record in golden if record.answer_text],
+        work.pipeline.bedrock.region,
+        expense(request, task, lacking),
+    )
+    if beyond := excess(task, estimated, request.labelling.budget_usd):
+        advice = "raise labelling.budget_usd, or lower count, surplus or labelling.samples; nothing was spent"
+        raise TaskError(key, [f"{beyond.reason}; {advice}"])
+    if lacking and not write(work, request, task, selection, wanted_by(request)):
+        return None
+    if len(selection.kept) < MIN_RECORDS:
+        reason = f"{len(selection.kept)} queries could be made, at least {MIN_RECORDS} are needed"
+        raise TaskError(key, [f"{reason}; left out: {dict(selection.left_out)}"])
+    work.put(REQUEST, request.model_dump_json(indent=1))
+    return Prepared(task, request.labelling, selection.kept, dict(selection.left_out), estimated)
+
+
+def finish(work: Work, labelled: list[Label], why: str) -> tuple[str, dict[str, Any]]:
+    """Drop the dataset, balanced as the request asks; return a note and what the generation is to keep of it.
+
+    Parameters
+    ----------
+    why : str
+        What is known of answers that are missing, for a failure's reason.
+
+    Raises
+    ------
+    PermanentFailure
+        Too few queries have a label.
+    """
+    request, task = work.request, work.task
+    sound = [label for label in labelled if label.disagreement <= request.labelling.most_disagreement]
+    balanced = balance(sound, request.count, request.target(task))
+    if len(balanced.chosen) < MIN_RECORDS:
+        raise PermanentFailure(
+            "label",
+            f"{len(balanced.chosen)} labelled queries are left, at least {MIN_RECORDS} are needed{why}",
+            "mend what the teacher is asked (teacher_prompt, customization.max_response_tokens) or which teacher, "
+            "then upload the request again",
+        )
+    dataset = _dropped(work, balanced)
+    kept = {
+        "counts": {"wanted": request.count, "records": len(balanced.chosen)},
+        "shares": balanced.shares,
+        "target": request.target(task),
+        "balance_reasons": balanced.reasons,
+        "dataset": dataset,
+    }
+    return f"{len(balanced.chosen):,} records in {dataset.key}", kept
+
+
+def _task_of(work: Work) -> Task:
+    name, key = work.generation.task, work.generation.request.key
+    spec = work.pipeline.store.task_spec(name) if name != NO_TASK else None
+    if spec is None:
+        raise TaskError(key, ["lies in no task's folder; upload it to requests/<task>/<name>.yaml"])
+    return Task.from_yaml(spec, f"tasks/{name}/task.yaml")
+
+
+def _request_of(work: Work, task: Task) -> GenerationRequest:
+    dropped = work.generation.request
+    chunks = work.pipeline.store.dataset(dropped)
+    if chunks is None:
+        raise TaskError(dropped.key, ["was deleted before it could be read"])
+    return GenerationRequest.from_yaml(b"".join(chunks), task, dropped.key)
+
+
+def _golden_of(task: Task, work: Work) -> list[Record]:
+    try:
+        return held_out(task, work.pipeline)
+    except GoldenError as error:
+        raise TaskError(work.generation.request.key, [str(error)]) from error
+
+
+def _dropped(work: Work, balanced: Balanced) -> DatasetObject:
+    """Drop the dataset under a name of its own, once."""
+    name = work.generation.request.key.rpartition("/")[2].rpartition(".")[0]
+    key = f"datasets/{work.task.name}/{name}-{work.generation.id.rpartition('-')[2]}.jsonl"
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as lines:
+        lines.writelines(
+            Record(0, work.queries[label.place].text, "", label.answer, label.answer.text()).to_json(
+                work.task.prompt
+            )
+            for label in balanced.chosen
+        )
+        lines.seek(0)
+        return work.pipeline.store.drop(key, lines)
