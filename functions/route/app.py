@@ -1,4 +1,4 @@
-"""route: the API. POST /route answers a query, POST /route/batch many; GET /tasks/{task} says what is live."""
+"""route: the API. POST /route answers a query, POST /route/batch many; GET /tasks, /tasks/{task} say what is live."""
 # ruff: noqa: E402 (two settings go before the imports that they are for)
 
 import base64
@@ -19,13 +19,14 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.event_handler.openapi.params import Query as InQueryString
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session as new_session
 from pydantic import AfterValidator, BaseModel, Field
 
 from signalbox.bedrock import Bedrock
-from signalbox.live import LivePointers, Named, Rollback
+from signalbox.live import Live, LivePointers, Named, Place, Rollback
 from signalbox.observability import logged, logger
 from signalbox.query import MAX_QUERY_CHARACTERS, printable
 from signalbox.route import Routed, Router, UnknownTask
@@ -34,6 +35,10 @@ from signalbox.run import ACTIVE_INDEX
 from signalbox.settings import setting
 from signalbox.store import RunStore
 from signalbox.task import NAME_LENGTH, NAME_PATTERN, Tier
+from signalbox.task_list import TaskList
+
+if TYPE_CHECKING:
+    from signalbox.query_log import QueryLog
 
 BATCH = 100
 MAX_BODY = 1_000_000
@@ -56,6 +61,12 @@ Query = Annotated[
     str,
     Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, json_schema_extra=_SAYS_SOMETHING),
     AfterValidator(printable),
+]
+
+
+# The date and the name after which a page of the list begins, so that a text like it can be made by hand, too.
+PagePlace = Annotated[
+    str, Field(pattern=rf"^[0-9T:.-]{{19,26}}Z~{NAME_PATTERN}$", max_length=27 + 1 + NAME_LENGTH)
 ]
 
 
@@ -129,6 +140,30 @@ class LiveTask(BaseModel):
     last_rollback: Rollback | None
 
 
+class ListedTask(BaseModel):
+    """What is live for a task; GET /tasks/{task} says more."""
+
+    task: str
+    output: dict[str, Any]
+    run_id: str
+    model: str
+    since: datetime
+    how: str
+    metrics: dict[str, float]
+
+
+class TasksListed(BaseModel):
+    """A page of the tasks that have something live, the latest change first.
+
+    `not_live` names those that were uploaded and have nothing live; null if `tasks` is not all of the list, or if that
+    is not known at the moment. `next` is where the next page begins, null after the last.
+    """
+
+    tasks: list[ListedTask]
+    not_live: list[str] | None
+    next: str | None
+
+
 class Fault(BaseModel):
     """What is wrong, and in which field of the request ("" if in none)."""
 
@@ -149,8 +184,8 @@ class GatewayRefusal(BaseModel):
     message: str
 
 
-def _responses(answer: Any, *, takes_body: bool = True) -> dict[int, Any]:
-    """Return what the OpenAPI document says of an operation's answers."""
+def _responses(answer: Any, *without: int) -> dict[int, Any]:
+    """Return what the OpenAPI document says of an operation's answers, without those that it never gives."""
     meanings: dict[int, tuple[str, Any]] = {
         200: ("The answer", answer),
         400: ("A field of the request is at fault, or the body is no JSON", Refusal),
@@ -168,7 +203,7 @@ def _responses(answer: Any, *, takes_body: bool = True) -> dict[int, Any]:
     return {
         status: {"description": meaning, "content": {"application/json": {"model": model}}}
         for status, (meaning, model) in meanings.items()
-        if takes_body or status != 413
+        if status not in without
     }
 
 
@@ -194,7 +229,43 @@ def route_batch(questions: Questions) -> BatchAnswered:
     return BatchAnswered(answers=[_answered(routed, milliseconds) for routed in batch])
 
 
-@app.get("/tasks/<task>", responses=_responses(LiveTask, takes_body=False))
+@app.get("/tasks", responses=_responses(TasksListed, 404, 413))
+def tasks(next: Annotated[PagePlace | None, InQueryString()] = None) -> TasksListed:
+    """List the tasks that have something live, a page at a time."""
+    page = task_list().page(_place(next) if next else None)
+    return TasksListed(
+        tasks=[_listed(live) for live in page.live],
+        not_live=page.not_live,
+        next=_token(page.next) if page.next else None,
+    )
+
+
+def _listed(live: Live) -> ListedTask:
+    return ListedTask(
+        task=live.task_name,
+        output=live.task["output"],
+        run_id=live.run_id,
+        model=live.model,
+        since=live.since,
+        how=live.how,
+        metrics=live.metrics,
+    )
+
+
+_UTC = "+00:00"
+
+
+def _token(place: Place) -> str:
+    """Write a place for a query string; a plus sign there would mean a space."""
+    return f"{place.updated_at.removesuffix(_UTC)}Z~{place.task}"
+
+
+def _place(token: str) -> Place:
+    updated_at, _, task = token.partition("Z~")
+    return Place(task, updated_at + _UTC)
+
+
+@app.get("/tasks/<task>", responses=_responses(LiveTask, 413))
 def task(task: Annotated[TaskName, Path()]) -> LiveTask:
     """Say what is live for a task."""
     live = router().live(task)
@@ -251,7 +322,7 @@ def _fault(fault: dict[str, Any]) -> dict[str, str]:
 @app.not_found
 def not_found(error: NotFoundError) -> Response:
     """Answer 404: the API has no such route."""
-    routes = "POST /route, POST /route/batch, GET /tasks/{task}, GET /openapi.json"
+    routes = "POST /route, POST /route/batch, GET /tasks, GET /tasks/{task}, GET /openapi.json"
     return _refused(404, [{"field": "path", "reason": f"the API has {routes}"}])
 
 
@@ -319,6 +390,22 @@ def router() -> Router:
 def _outlive_snapshots(router: Router, clients: list[Any]) -> None:
     """Let no connection into a snapshot, and read what is live as soon as one is restored, be it weeks later."""
     from snapshot_restore_py import (  # only Lambda has it, and only then is it needed
+@cache
+def task_list() -> TaskList:
+    """Return the list of tasks, over the router's adapters."""
+    return TaskList(router().pointers, router().store)
+
+
+def _query_log(s3: Any) -> "QueryLog | None":
+    """Return what keeps a sample of the queries, if the stack wants one; without it nothing of it is loaded."""
+    share = float(setting("QUERY_LOG_SHARE"))
+    if not share:
+        return None
+    from signalbox.query_log import QueryLog
+
+    return QueryLog(s3, setting("QUERY_LOG_BUCKET"), share)
+
+
         register_after_restore,
         register_before_snapshot,
     )

@@ -263,9 +263,12 @@ class Cloud:
         self.announce(event)
         return event
 
-    def request(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    def request(
+        self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
         """Send a request to the API and return status and body of the answer."""
-        answer = self.invoke("route", http_request(method, path, body))
+        event = http_request(method, path, body) | ({"queryStringParameters": query} if query else {})
+        answer = self.invoke("route", event)
         return answer["statusCode"], json.loads(answer["body"])
 
     # What AWS does.
@@ -312,6 +315,7 @@ class Cloud:
     def forget(self) -> None:
         """Give the router a fresh sandbox."""
         _app("route").router.cache_clear()
+        _app("route").task_list.cache_clear()
 
     def later(self, seconds: float) -> None:
         """Let time pass for the router, which has answered before."""

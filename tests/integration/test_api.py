@@ -341,3 +341,57 @@ def test_a_fault_of_our_own_is_counted_and_raised_for_lambda_to_count_it_too(
 def test_an_instance_that_never_read_what_is_live_says_try_again(live: Cloud, monkeypatch: Any) -> None:
     monkeypatch.setattr(LivePointers, "get", mock.Mock(side_effect=client_error("InternalServerError")))
     assert live.request("POST", "/route", ASK)[0] == 503
+
+
+def test_tasks_are_listed_with_what_is_live_and_what_is_not(live: Cloud) -> None:
+    live.upload_task(labels_spec(name="clip-mood"))
+    status, body = live.request("GET", "/tasks")
+    assert status == 200
+    (listed,) = [each for each in body["tasks"] if each["task"] == "clip-search"]
+    _, described = live.request("GET", "/tasks/clip-search")
+    assert listed == {name: described[name] for name in listed}
+    assert set(listed) == {"task", "output", "run_id", "model", "since", "how", "metrics"}
+    assert "clip-mood" in body["not_live"]
+    assert "clip-search" not in body["not_live"]
+    assert body["next"] is None
+
+
+def test_the_list_has_pages_and_loses_no_task(live: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signalbox.task_list.PAGE", 2)
+    pointer = live.live()
+    for number in range(5):
+        copied = pointer.model_copy(update={"task_name": f"copy-{number}", "since": pointer.since})
+        live.runs._table.put_item(Item=copied.item())
+    try:
+        status, body = live.request("GET", "/tasks")
+        seen, pages = body["tasks"], 1
+        while body["next"]:
+            assert body["not_live"] is None
+            status, body = live.request("GET", "/tasks", query={"next": body["next"]})
+            assert status == 200, body
+            seen, pages = seen + body["tasks"], pages + 1
+    finally:
+        for number in range(5):
+            live.runs._table.delete_item(Key={"id": f"LIVE#copy-{number}"})
+    names = [each["task"] for each in seen]
+    assert len(names) == len(set(names))
+    assert {f"copy-{number}" for number in range(5)} | {"clip-search"} <= set(names)
+    assert pages >= 3
+
+
+@pytest.mark.parametrize("place", ["", "x", "2026-11-21~a", "2026-11-21T09:14:03.250000Z~No Task", "0" * 400])
+def test_a_place_that_no_page_named_is_refused(live: Cloud, place: str) -> None:
+    status, body = live.request("GET", "/tasks", query={"next": place})
+    assert (status, [error["field"] for error in body["errors"]]) == (400, ["next"])
+
+
+def test_one_pointer_that_cannot_be_read_is_its_tasks_trouble_alone(live: Cloud) -> None:
+    poisoned = live.live().item() | {"id": "LIVE#poisoned", "pointer": "{}"}
+    live.runs._table.put_item(Item=poisoned)
+    try:
+        _, body = live.request("GET", "/tasks")
+        assert "clip-search" in [each["task"] for each in body["tasks"]]
+        assert "poisoned" not in [each["task"] for each in body["tasks"]]
+        assert live.request("POST", "/route", ASK)[0] == 200
+    finally:
+        live.runs._table.delete_item(Key={"id": "LIVE#poisoned"})

@@ -148,6 +148,7 @@ def test_the_samples_of_the_api_are_answered(cloud: Cloud) -> None:
     for name, key in (
         ("PostRoute", "weights"),
         ("PostRouteBatch", "answers"),
+        ("GetTasks", "tasks"),
         ("GetTask", "metrics"),
         ("GetOpenApi", "paths"),
     ):

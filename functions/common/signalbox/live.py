@@ -1,10 +1,11 @@
 """The live pointer of a task: which run answers, with all that the router needs but the student itself."""
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from signalbox.observability import logger
 from signalbox.task import Task
 
 LIVE_PREFIX = "LIVE#"
@@ -117,6 +118,33 @@ class Live(Named):
         return self.model_copy(update={"previous": self.previous.named()}).model_dump_json()
 
 
+class Place(NamedTuple):
+    """Where a page of live pointers begins: after this task, whose pointer was last changed then."""
+
+    task: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, key: dict[str, Any]) -> "Place":
+        """Return the place after the item that DynamoDB evaluated last."""
+        return cls(key["id"]["S"].removeprefix(LIVE_PREFIX), key["updated_at"]["S"])
+
+    def key(self) -> dict[str, Any]:
+        """Return what ExclusiveStartKey takes: the key of the table and that of the index."""
+        return {
+            "id": {"S": LIVE_PREFIX + self.task},
+            "active": {"S": LIVE_ITEMS},
+            "updated_at": {"S": self.updated_at},
+        }
+
+
+class Pointers(NamedTuple):
+    """A page of live pointers, and where the next begins; None after the last."""
+
+    live: list[Live]
+    next: Place | None
+
+
 class LivePointers:
     """Reads live pointers with DynamoDB's plain client, which is all that the router has to load for it.
 
@@ -141,11 +169,32 @@ class LivePointers:
 
     def all(self) -> list[Live]:
         """Return the live pointers of all tasks, the latest promotion first; one page, about a megabyte, of them."""
-        page = self._dynamodb.query(
+        return self.page().live
+
+    def page(self, limit: int | None = None, start: Place | None = None) -> Pointers:
+        """Return a page of live pointers, the latest change first: `limit` of them, or about a megabyte.
+
+        One that cannot be read, since another version of the app wrote it, is left out: it is its task's trouble alone.
+        """
+        query: dict[str, Any] = {"Limit": limit} if limit else {}
+        if start is not None:
+            query["ExclusiveStartKey"] = start.key()
+        found = self._dynamodb.query(
             TableName=self._table,
             IndexName=self._index,
             KeyConditionExpression="active = :live",
             ExpressionAttributeValues={":live": {"S": LIVE_ITEMS}},
             ScanIndexForward=False,
+            **query,
         )
-        return [Live.model_validate_json(item["pointer"]["S"]) for item in page["Items"]]
+        read = [_readable(item) for item in found["Items"]]
+        last = found.get("LastEvaluatedKey")
+        return Pointers([live for live in read if live], Place.of(last) if last else None)
+
+
+def _readable(item: dict[str, Any]) -> Live | None:
+    try:
+        return Live.model_validate_json(item["pointer"]["S"])
+    except (KeyError, ValueError):  # pydantic's errors are ValueErrors
+        logger.warning("live pointer cannot be read", extra={"item": item["id"]["S"]})
+        return None
