@@ -37,9 +37,6 @@ from signalbox.store import RunStore
 from signalbox.task import NAME_LENGTH, NAME_PATTERN, Tier
 from signalbox.task_list import TaskList
 
-if TYPE_CHECKING:
-    from signalbox.query_log import QueryLog
-
 BATCH = 100
 MAX_BODY = 1_000_000
 """Characters of a body as it arrives, base64 or not. The largest batch that is allowed has 820,000, all escaped."""
@@ -387,25 +384,15 @@ def router() -> Router:
     return made
 
 
-def _outlive_snapshots(router: Router, clients: list[Any]) -> None:
-    """Let no connection into a snapshot, and read what is live as soon as one is restored, be it weeks later."""
-    from snapshot_restore_py import (  # only Lambda has it, and only then is it needed
 @cache
 def task_list() -> TaskList:
     """Return the list of tasks, over the router's adapters."""
     return TaskList(router().pointers, router().store)
 
 
-def _query_log(s3: Any) -> "QueryLog | None":
-    """Return what keeps a sample of the queries, if the stack wants one; without it nothing of it is loaded."""
-    share = float(setting("QUERY_LOG_SHARE"))
-    if not share:
-        return None
-    from signalbox.query_log import QueryLog
-
-    return QueryLog(s3, setting("QUERY_LOG_BUCKET"), share)
-
-
+def _outlive_snapshots(router: Router, clients: list[Any]) -> None:
+    """Let no connection into a snapshot, and read what is live as soon as one is restored, be it weeks later."""
+    from snapshot_restore_py import (  # only Lambda has it, and only then is it needed
         register_after_restore,
         register_before_snapshot,
     )
