@@ -11,7 +11,7 @@ import pytest
 from tests.unit.template.stack import PROJECT, Stack, source, translate
 
 FUNCTIONS = [
-    "generate", "validate", "distill", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
+    "generate", "validate", "distill", "reward", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
 ]  # fmt: skip
 PACKAGE = PROJECT / "functions" / "common" / "signalbox"
 
@@ -20,6 +20,7 @@ LIMITS = {
     "generate": (900, 1769),
     "validate": (900, 1769),
     "distill": (900, 3538),
+    "reward": (60, 512),
     "deploy": (60, 256),
     "evaluate": (900, 1024),
     "judge": (300, 512),

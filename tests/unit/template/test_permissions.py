@@ -38,6 +38,7 @@ ACTIONS = {
         "bedrock:TagResource",
         "iam:PassRole",
     },
+    "RewardRole": OWN_LOG | TRACES,
     "DeployRole": STEP
     | {
         "bedrock:GetModelCustomizationJob",
@@ -83,7 +84,7 @@ ACTIONS = {
         "lambda:GetProvisionedConcurrencyConfig",
         "cloudwatch:DescribeAlarms",
     },
-    "CustomizationRole": RUN_OBJECTS | {"bedrock:InvokeModel"},
+    "CustomizationRole": RUN_OBJECTS | {"bedrock:InvokeModel", "lambda:InvokeFunction"},
     "EvaluationRole": RUN_OBJECTS
     | {
         "s3:AbortMultipartUpload",
