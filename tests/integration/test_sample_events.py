@@ -13,10 +13,10 @@ from tests.integration.cloud import Cloud
 from tests.unit.template.stack import DATA_BUCKET, PROJECT
 
 SAMPLES = sorted((PROJECT / "events").glob("*/*.json"))
-STEPS = [path for path in SAMPLES if path.parent.name not in ("route", "watch", "notify")]
+STEPS = [path for path in SAMPLES if path.parent.name not in ("route", "reward", "watch", "notify")]
 
 
-def sample(name: str) -> dict[str, Any]:
+def sample(name: str) -> Any:
     """Return a sample event by `function/Trigger`."""
     return json.loads((PROJECT / "events" / f"{name}.json").read_text())
 
@@ -154,6 +154,15 @@ def test_the_samples_of_the_api_are_answered(cloud: Cloud) -> None:
     ):
         answer = cloud.invoke("route", sample(f"route/{name}"))
         assert (answer["statusCode"], key in json.loads(answer["body"])) == (200, True)
+
+
+def test_the_samples_of_a_customization_job_are_graded(cloud: Cloud) -> None:
+    near, wrapped, label = cloud.invoke("reward", sample("reward/AnswersSampled"))
+    assert [each["id"] for each in (near, wrapped, label)] == ["1-417-0", "1-417-1", "1-88-0"]
+    assert [each["aggregate_reward_score"] for each in (near, wrapped, label)] == [0.75, 0.0, 1.0]
+    named = [{each["name"]: each["type"] for each in one["metrics_list"]} for one in (near, wrapped, label)]
+    assert all(one["grade"] == "Reward" for one in named)
+    assert set(named[0].values()) == {"Reward", "Metric"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 CALLED_BY_EVENTS = OWN_LOG | TRACES | {"sqs:SendMessage"}
 STEP = CALLED_BY_EVENTS | {"events:PutEvents", "dynamodb:GetItem", "dynamodb:UpdateItem"}
 RUN_OBJECTS = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
-DEPLOYERS = ("RouteDeploymentRole",)
+READS_NOTHING = ("RouteDeploymentRole", "RewardRole")
 SERVICE_ROLES = ("CustomizationRole", "EvaluationRole", "BatchRole")
 KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 
@@ -128,7 +128,7 @@ def test_a_role_may_do_what_it_does_and_no_more(stack: Stack, role: str) -> None
 
 @pytest.mark.parametrize("role", ACTIONS)
 def test_a_key_of_ones_own_adds_its_use_and_no_more(stack_with_key: Stack, role: str) -> None:
-    added = KEY | OF_KEY.get(role, set()) if role not in DEPLOYERS else set()
+    added = KEY | OF_KEY.get(role, set()) if role not in READS_NOTHING else set()
 
     assert actions(stack_with_key, role) == ACTIONS[role] | added
     for statement in stack_with_key.statements(role):
