@@ -53,6 +53,16 @@ def labels_spec(**changes: Any) -> dict[str, Any]:
     return spec(**asked_for, judge=None, gates={"accuracy": 0.9, "macro_f1": 0.9}) | changes
 
 
+def tuned_spec(**changes: Any) -> dict[str, Any]:
+    """Return the spec of a task whose student is fine-tuned on labelled records."""
+    customization = {
+        "type": "FINE_TUNING",
+        "student": "amazon.nova-micro-v1:0:128k",
+        "hyperparameters": {"epochCount": 3, "learningRate": 1e-5},
+    }
+    return spec(customization=customization) | changes
+
+
 def embedded_spec(**changes: Any) -> dict[str, Any]:
     """Return the spec of a task that needs no Bedrock at all."""
     return (

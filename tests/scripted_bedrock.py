@@ -70,7 +70,7 @@ class ScriptedBedrock(ScriptedBatch):
     retries: int = 0
     models: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {
-            name: {"modelLifecycle": ACTIVE, "customizationsSupported": ["DISTILLATION"]}
+            name: {"modelLifecycle": ACTIVE, "customizationsSupported": ["DISTILLATION", "FINE_TUNING"]}
             for name in ("amazon.nova-pro-v1:0", "amazon.nova-premier-v1:0", "amazon.nova-micro-v1:0:128k")
         }
     )

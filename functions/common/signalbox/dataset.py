@@ -7,20 +7,28 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from signalbox.answer import Answer, serialisable_weights, without_quotations
+from signalbox.customization import LIMITS, FineTuning
 from signalbox.dataset_quality import assess, warnings
 from signalbox.file_form import with_form
-from signalbox.golden_set import MIN_GOLDEN, by_query, majority, mean_weights, one_a_query, split_off
+from signalbox.golden_set import (
+    MIN_GOLDEN,
+    by_query,
+    majority,
+    mean_weights,
+    one_a_query,
+    split_off,
+    stratified,
+)
 from signalbox.personal_screen import Screen
-from signalbox.records import Problem, Record, read_records
+from signalbox.records import Problem, Record, read_records, refused_word
 from signalbox.task import Labels, Task
 
-MIN_RECORDS = 100
-MAX_RECORDS = 15_000
-"""Bedrock's quotas for the prompts of a distillation job (general reference, Amazon Bedrock quotas)."""
+MIN_RECORDS, MAX_RECORDS = LIMITS["DISTILLATION"].least, LIMITS["DISTILLATION"].most
+"""Of a distillation job; what a task's own job takes is `Task.limits`."""
 MAX_BYTES = 1_000_000_000
 """AWS's own dataset validation for distillation refuses files of 1 GB and more."""
 MAX_HELD_BYTES = 96 * 1024 * 1024
-"""Memory for the texts of usable records: 6 KB for each of 15,000, so that a function of 256 MB can hold them."""
+"""Memory for the texts of usable records: 5 KB for each of 20,000, so that a function of 256 MB can hold them."""
 LISTED_PROBLEMS = 1_000
 LISTED_KINDS = 20
 _SAME_WEIGHT = 0.01
@@ -34,8 +42,11 @@ class Dataset:
     ----------
     train, golden : list[Record]
         No normalised query stands in both. The golden set has one labelled record a query.
-    golden_source : str
-        Where the golden set comes from, in words.
+    validation : list[Record]
+        What a fine-tuning job measures its validation loss on: one labelled record a query, none of which stands in
+        one of the two others; empty for every other task.
+    golden_source, validation_source : str
+        Where the golden and the validation set come from, in words.
     problems : list[Problem]
         The first 1,000 lines that cannot be used; `counts["invalid"]` counts all.
     reasons : list[str]
@@ -43,7 +54,7 @@ class Dataset:
     counts : dict[str, int]
         lines, invalid, records, labelled, prompt_only, queries (distinct), duplicates (records beyond the
         first of their query), contradictions (queries with differing answers), leaked (records removed from
-        training because their query is in the golden set), golden, train.
+        training because their query is in the golden set), golden, train; for fine-tuning also validation.
     balance : dict[str, float]
         Share of the labelled records by dominant signal (a tie counts for each in part) or by label.
     prior : dict
@@ -57,7 +68,9 @@ class Dataset:
 
     train: list[Record] = field(default_factory=list)
     golden: list[Record] = field(default_factory=list)
+    validation: list[Record] = field(default_factory=list)
     golden_source: str = ""
+    validation_source: str = ""
     problems: list[Problem] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -75,6 +88,7 @@ class Dataset:
             "balance": self.balance,
             "prior": self.prior,
             "golden_source": self.golden_source,
+            **({"validation_source": self.validation_source} if self.validation_source else {}),
             "problems": [asdict(problem) for problem in self.problems],
             "warnings": self.warnings,
             **self.quality,
@@ -82,7 +96,7 @@ class Dataset:
 
 
 class GoldenError(ValueError):
-    """A task's own golden set cannot be used; `problems` lists its bad lines."""
+    """A task's own golden or validation set cannot be used; `problems` lists its bad lines."""
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         first = problems[0]
@@ -101,6 +115,24 @@ def read_golden(chunks: Iterable[bytes], task: Task, source: str) -> list[Record
     GoldenError
         With each line that cannot be used.
     """
+    return _read_whole(chunks, task, source, "golden")
+
+
+def read_validation_set(chunks: Iterable[bytes], task: Task, source: str) -> list[Record]:
+    """Read a validation set, of which every line must be one that the customization job takes.
+
+    Raises
+    ------
+    GoldenError
+        With each line that cannot be used.
+    """
+    records = _read_whole(chunks, task, source, "validation")
+    if problems := [found for record in records if (found := refused_word(record, task.limits))]:
+        raise GoldenError(source, problems)
+    return records
+
+
+def _read_whole(chunks: Iterable[bytes], task: Task, source: str, kind: str) -> list[Record]:
     form, content = with_form(chunks)
     if form:
         raise GoldenError(source, [Problem(1, "", form)])
@@ -109,7 +141,7 @@ def read_golden(chunks: Iterable[bytes], task: Task, source: str) -> list[Record
     problems = [entry for entry in entries if isinstance(entry, Problem)]
     problems += screen.problems()
     problems += [
-        Problem(entry.line, "messages", "a golden record needs the assistant's answer")
+        Problem(entry.line, "messages", f"a {kind} record needs the assistant's answer")
         for entry in entries
         if isinstance(entry, Record) and entry.answer is None
     ]
@@ -124,9 +156,14 @@ def too_large(size: int) -> str:
 
 
 def examine(
-    chunks: Iterable[bytes], task: Task, golden: Sequence[Record] | None = None, golden_source: str = ""
+    chunks: Iterable[bytes],
+    task: Task,
+    golden: Sequence[Record] | None = None,
+    golden_source: str = "",
+    validation: Sequence[Record] | None = None,
+    validation_source: str = "",
 ) -> Dataset:
-    """Validate a dataset and set its golden set aside.
+    """Validate a dataset and set its golden set aside, and for fine-tuning its validation set.
 
     Parameters
     ----------
@@ -136,14 +173,16 @@ def examine(
         The task that the dataset was dropped for.
     golden : Sequence[Record] | None
         A golden set given from outside; None to split one off.
-    golden_source : str
-        Where that golden set comes from, in words.
+    validation : Sequence[Record] | None
+        A validation set given from outside; None to split one off. Only fine-tuning has one.
+    golden_source, validation_source : str
+        Where those two come from, in words.
 
     Returns
     -------
     Dataset
-        With `reasons` unless it is accepted. Reading stops after the 15,001st usable record, and where so many
-        lines are invalid that no number of usable ones to come could outweigh them.
+        With `reasons` unless it is accepted. Reading stops after the first usable record that is one too many, and
+        where so many lines are invalid that no number of usable ones to come could outweigh them.
     """
     dataset = Dataset(golden_source=golden_source)
     reading = _Reading(chunks, task)
@@ -162,39 +201,49 @@ def examine(
     }
     dataset.balance = _balance([record.answer for record in labelled if record.answer], task)
     _divide(dataset, records, groups, task, golden)
+    if isinstance(task.job, FineTuning):
+        _set_validation_aside(dataset, task, task.job.validation_share, validation, validation_source)
     known = [record.answer for record in dataset.train if record.answer] or [
         record.answer for record in dataset.golden if record.answer
     ]
     dataset.prior = _prior(known)
     dataset.quality = reading.findings() | assess(records, dataset.golden, task, split_off=golden is None)
     dataset.warnings = [*reading.warnings(), *warnings(dataset.quality)]
-    dataset.reasons = [*reading.reasons()] or list(_reasons(dataset, task))
+    faults = [*reading.reasons()] or list(_faults(dataset, task))
+    dataset.reasons = faults or list(_shortcomings(dataset, task))
     return dataset
 
 
 class _Reading:
-    """What is read of a file: up to the 15,001st usable record, or to where the rest can change nothing."""
+    """What is read of a file: up to the first record that is too many, or to where the rest can change nothing."""
 
     def __init__(self, chunks: Iterable[bytes], task: Task) -> None:
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self.lines = self.invalid = self._held = self._other_prompts = 0
         self._kinds: Counter[tuple[str, str]] = Counter()
-        self._screen = Screen(task)
+        self._screen, self._limits = Screen(task), task.limits
         self._form, content = with_form(chunks)
         if self._form:
             self.problems.append(Problem(1, "", self._form))
             return
         most_invalid = _most_invalid(task)
-        for entry in map(self._screen.passed, read_records(content, task)):
+        for entry in map(self._passed, read_records(content, task)):
             self.lines += 1
             if isinstance(entry, Problem):
                 self._note(entry)
             else:
                 self.records.append(entry)
                 self._held += _size(entry)
-            if self.invalid > most_invalid or len(self.records) > MAX_RECORDS or self._held > MAX_HELD_BYTES:
+            too_many = len(self.records) > self._limits.most
+            if self.invalid > most_invalid or too_many or self._held > MAX_HELD_BYTES:
                 break
+
+    def _passed(self, entry: Record | Problem) -> Record | Problem:
+        entry = self._screen.passed(entry)
+        if self._limits.reserved_words and isinstance(entry, Record):
+            return refused_word(entry, self._limits) or entry
+        return entry
 
     def _note(self, problem: Problem) -> None:
         self.invalid += 1
@@ -247,9 +296,9 @@ def _size(record: Record) -> int:
 
 
 def _most_invalid(task: Task) -> float:
-    """Return how many invalid lines the largest dataset may have: of x lines, x - 15,000 and their share of x."""
+    """Return how many invalid lines the largest dataset may have: of x lines, x - 15,000, say, and their share of x."""
     share = task.dataset.max_invalid_share
-    return share / (1 - share) * MAX_RECORDS
+    return share / (1 - share) * task.limits.most
 
 
 def _divide(
@@ -266,13 +315,34 @@ def _divide(
     else:
         dataset.golden = list(golden)
     held_out = {record.key for record in dataset.golden}
-    dataset.train = [record for record in records if record.key not in held_out]
-    removed = len(records) - len(dataset.train)
+    left = [record for record in records if record.key not in held_out]
+    dataset.train = [record for record in left if record.answer is not None or not task.limits.labelled]
     dataset.counts |= {
-        "leaked": removed if golden is not None else 0,
+        "leaked": len(records) - len(left) if golden is not None else 0,
         "golden": len(dataset.golden),
         "train": len(dataset.train),
     }
+
+
+def _set_validation_aside(
+    dataset: Dataset, task: Task, share: float, given: Sequence[Record] | None, source: str
+) -> None:
+    """Fill `validation`, and take its queries out of `train`; what is left is never fewer than the job takes.
+
+    A query that stands in the golden set, too, is left out: the golden set decides, and nothing may be chosen by it.
+    """
+    if given is None:
+        references = one_a_query(by_query(dataset.train).values())
+        spare = max(0, len(references) - task.limits.least)
+        dataset.validation = stratified(references, min(round(share * len(references)), spare))
+        dataset.validation_source = "split off this dataset"
+    else:
+        golden = {record.key for record in dataset.golden}
+        dataset.validation = [record for record in given if record.key not in golden]
+        dataset.validation_source = source
+    held_out = {record.key for record in dataset.validation}
+    dataset.train = [record for record in dataset.train if record.key not in held_out]
+    dataset.counts |= {"validation": len(dataset.validation), "train": len(dataset.train)}
 
 
 def _contradictory(group: Sequence[Record]) -> bool:
@@ -306,10 +376,14 @@ def _prior(answers: Sequence[Answer]) -> dict[str, Any]:
     return {"weights": serialisable_weights(mean)}
 
 
-def _reasons(dataset: Dataset, task: Task) -> Iterable[str]:
-    counts = dataset.counts
-    if counts["records"] > MAX_RECORDS:
-        yield f"the dataset has more than {MAX_RECORDS:,} usable records, the most that Bedrock takes; drop fewer"
+def _faults(dataset: Dataset, task: Task) -> Iterable[str]:
+    """Say why a dataset cannot be used, whatever the teacher would answer."""
+    counts, limits = dataset.counts, task.limits
+    if counts["records"] > limits.most:
+        yield (
+            f"the dataset has more than {limits.most:,} usable records, the most that Bedrock takes ({limits.source}); "
+            "drop fewer"
+        )
         return
     if counts["lines"] == 0:
         yield "the dataset is empty"
@@ -318,7 +392,7 @@ def _reasons(dataset: Dataset, task: Task) -> Iterable[str]:
         yield (
             f"{counts['invalid']:,} of the first {counts['lines']:,} lines cannot be used, more than "
             f"dataset.max_invalid_share of the task ({task.dataset.max_invalid_share:.1%}) allows in any dataset of "
-            f"{MAX_RECORDS:,} records; mend the lines listed"
+            f"{limits.most:,} records; mend the lines listed"
         )
         return
     if counts["invalid"] > task.dataset.max_invalid_share * counts["lines"]:
@@ -327,8 +401,19 @@ def _reasons(dataset: Dataset, task: Task) -> Iterable[str]:
             f"{task.dataset.max_invalid_share:.1%} that dataset.max_invalid_share of the task allows; mend the lines "
             "listed"
         )
-    if counts["records"] < MIN_RECORDS:
-        yield f"{counts['records']:,} usable records; at least {MIN_RECORDS} are needed"
+    if counts["records"] < limits.least:
+        yield f"{counts['records']:,} usable records; at least {limits.least} are needed ({limits.source})"
+
+
+def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
+    """Say what a dataset lacks that could be used."""
+    counts, limits = dataset.counts, task.limits
+    if limits.labelled and counts["prompt_only"] > task.dataset.max_invalid_share * counts["records"]:
+        yield (
+            f"{counts['prompt_only']:,} of {counts['records']:,} records have no answer, and "
+            f"{_type_of(task)} trains on answers alone ({limits.source}); label them, or choose "
+            "customization.type DISTILLATION, whose teacher does"
+        )
         return
     if counts["golden"] < MIN_GOLDEN:
         yield (
@@ -344,8 +429,24 @@ def _reasons(dataset: Dataset, task: Task) -> Iterable[str]:
             "whether the teacher looked at the queries and label them again, or raise it if they are right"
         )
     trainable = counts["train"] if "bedrock" in task.candidates else sum(1 for r in dataset.train if r.answer)
-    if trainable < MIN_RECORDS:
+    if trainable < limits.least:
         yield (
-            f"{trainable} records are left for training once the golden set of {counts['golden']} queries is set "
-            f"aside; at least {MIN_RECORDS} are needed"
+            f"{trainable} records are left for training once {_set_aside(counts)} set aside; at least "
+            f"{limits.least} are needed ({limits.source})"
         )
+    if trainable + counts.get("validation", 0) > limits.most:
+        yield (
+            f"{trainable:,} records to train on and {counts['validation']:,} to validate with are more than the "
+            f"{limits.most:,} that Bedrock takes together ({limits.source}); drop fewer"
+        )
+
+
+def _type_of(task: Task) -> str:
+    return task.customization.type if task.customization else ""
+
+
+def _set_aside(counts: dict[str, int]) -> str:
+    golden = f"the golden set of {counts['golden']} queries"
+    if counts.get("validation"):
+        return f"{golden} and the validation set of {counts['validation']} are"
+    return f"{golden} is"

@@ -6,16 +6,32 @@ import json
 
 from signalbox.answer import Answer
 from signalbox.budget import Excess, excess
+from signalbox.customization import Customization, FineTuning, ReinforcementFineTuning, Type
 from signalbox.events import Event
 from signalbox.models import check_customization
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline, step
+from signalbox.reinforcement import write_reinforcement_records
 from signalbox.release import Expense
 from signalbox.run import PermanentFailure, Run, State
 from signalbox.settings import setting
-from signalbox.store import CUSTOMIZATION, STUDENT, STUDENT_CURVE, TRAIN, VALIDATION
+from signalbox.store import (
+    CUSTOMIZATION,
+    REINFORCEMENT,
+    STUDENT,
+    STUDENT_CURVE,
+    TRAIN,
+    VALIDATION,
+    VALIDATION_SET,
+)
 from signalbox.task import Task
 from signalbox.training import train
+
+_WORDS: dict[Type, str] = {
+    "DISTILLATION": "{0.teacher} teaches {0.student}",
+    "FINE_TUNING": "{0.student} is fine-tuned",
+    "REINFORCEMENT_FINE_TUNING": "{0.student} is fine-tuned by reinforcement",
+}
 
 
 @step("distill", State.ACCEPTED)
@@ -25,7 +41,7 @@ def distill(run: Run, pipeline: Pipeline) -> None:
     The order is by cost: what may be refused is checked first, the embedded student costs seconds, the job money.
     """
     task = pipeline.task(run)
-    customization = task.customization if "bedrock" in task.candidates else None
+    customization = task.job
     if customization:
         check_customization(customization, pipeline.bedrock)
         beyond = _beyond_budget(run, task, pipeline)
@@ -38,15 +54,8 @@ def distill(run: Run, pipeline: Pipeline) -> None:
         else "no embedded student asked for"
     )
     if customization:
-        job_arn = pipeline.bedrock.start_customization(
-            run.id,
-            customization,
-            role_arn=setting("CUSTOMIZATION_ROLE_ARN"),
-            training=pipeline.store.uri(run.id, TRAIN),
-            output=pipeline.store.uri(run.id, CUSTOMIZATION),
-            kms_key_arn=setting("CUSTOM_MODEL_KMS_KEY_ARN"),
-        )
-        note = f"{trained}; {customization.teacher} teaches {customization.student}"
+        job_arn = _start_job(run, task, customization, pipeline)
+        note = f"{trained}; {_WORDS[customization.type].format(customization)}"
         pipeline.advance(run, State.TRAINING, event=Event.TRAINING_STARTED, note=note, job_arn=job_arn)
     else:
         # No event between the two: `deploy` has nothing to do for a task without a Bedrock model.
@@ -61,6 +70,26 @@ def _beyond_budget(run: Run, task: Task, pipeline: Pipeline) -> Excess | None:
     if Expense.JOB in run.released or task.dataset.budget_usd is None:
         return None
     return excess(task, json.loads(pipeline.store.get(run.id, VALIDATION) or b"{}").get("cost"))
+
+
+def _start_job(run: Run, task: Task, customization: Customization, pipeline: Pipeline) -> str:
+    """Start the customization job with the files that its type takes, and return its ARN."""
+    store, files = pipeline.store, {"training": TRAIN}
+    if isinstance(customization, FineTuning) and store.has(run.id, VALIDATION_SET):
+        files["validation"] = VALIDATION_SET
+    reward = ""
+    if isinstance(customization, ReinforcementFineTuning):
+        files["training"], reward = REINFORCEMENT, setting("REWARD_FUNCTION_ARN")
+        write_reinforcement_records(store, run.id, TRAIN, REINFORCEMENT, task)
+    return pipeline.bedrock.start_customization(
+        run.id,
+        customization,
+        role_arn=setting("CUSTOMIZATION_ROLE_ARN"),
+        output=store.uri(run.id, CUSTOMIZATION),
+        kms_key_arn=setting("CUSTOM_MODEL_KMS_KEY_ARN"),
+        reward_function_arn=reward,
+        **{name: store.uri(run.id, file) for name, file in files.items()},
+    )
 
 
 def _train_embedded(run: Run, task: Task, pipeline: Pipeline) -> str:

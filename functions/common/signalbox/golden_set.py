@@ -1,4 +1,4 @@
-"""Which queries of a dataset are kept back as its golden set, and which record speaks for each."""
+"""Which queries of a dataset are kept back, as its golden or its validation set, and which record speaks for each."""
 
 import hashlib
 import math
@@ -21,20 +21,25 @@ def by_query(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def split_off(groups: dict[str, list[Record]], task: Task) -> list[Record]:
-    """Choose the golden queries: stratified by dominant signal or label, the same whatever the order of lines.
-
-    Within a stratum the queries are ranked by a hash, so that a dataset that grows keeps most of its golden
-    set and two runs stay comparable.
-    """
+    """Choose the golden queries of a dataset; see `stratified`."""
     references = one_a_query(groups.values())
     wanted = min(task.dataset.max_golden, max(MIN_GOLDEN, round(task.dataset.golden_share * len(references))))
+    return stratified(references, wanted)
+
+
+def stratified(references: Sequence[Record], wanted: int) -> list[Record]:
+    """Choose some of the records, each of another query: the same whatever their order.
+
+    They are stratified by dominant signal or label. Within a stratum the queries are ranked by a hash, so that a
+    dataset that grows keeps most of its golden set and two runs stay comparable.
+    """
     seats = _apportioned(Counter(_stratum(reference) for reference in references), wanted)
-    golden = []
+    chosen = []
     for reference in sorted(references, key=lambda record: hashlib.sha256(record.key.encode()).digest()):
         if seats[_stratum(reference)] > 0:
             seats[_stratum(reference)] -= 1
-            golden.append(reference)
-    return golden
+            chosen.append(reference)
+    return chosen
 
 
 def _stratum(record: Record) -> tuple[str, ...]:

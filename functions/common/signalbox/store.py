@@ -15,6 +15,9 @@ TRAIN = "train.jsonl"
 REINFORCEMENT = "reinforcement.jsonl"
 """train.jsonl as a reinforcement fine-tuning job takes it."""
 GOLDEN = "golden.jsonl"
+VALIDATION_SET = "validation_set.jsonl"
+"""On which a fine-tuning job measures its validation loss; validation.json is what was found in the dataset."""
+TASK_VALIDATION_SET = "validation.jsonl"
 VALIDATION = "validation.json"
 STUDENT = "student/student.bin"
 STUDENT_CURVE = "student/curve.csv"
@@ -122,6 +125,10 @@ class RunStore:
     def task_golden(self, task: str) -> bytes | None:
         """Return the golden set that was uploaded with a task, or None."""
         return self._read(f"tasks/{task}/{GOLDEN}")
+
+    def task_validation_set(self, task: str) -> bytes | None:
+        """Return the validation set that was uploaded with a task, or None."""
+        return self._read(f"tasks/{task}/{TASK_VALIDATION_SET}")
 
     def tasks(self) -> list[str]:
         """Return the names of all tasks that were uploaded or had a dataset dropped for them, in order."""

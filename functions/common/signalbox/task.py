@@ -165,7 +165,29 @@ class Dataset(Section):
     golden_share: float = Field(default=0.15, gt=0, le=0.5)
     max_golden: int = Field(default=200, ge=20, le=1000)
     personal_data: Literal["warn", "mask", "reject"] = "warn"
+    label: bool | Literal["auto"] = False
     budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class Deployment(Section):
+    """How the custom model is deployed: on demand, paid by the token, or provisioned, paid by the hour, used or not.
+
+    `model_units` and `commitment` are those of Bedrock's provisioned throughput, which a person has to release for each
+    run. `usd_per_unit_hour` is what AWS has told the team that an hour of a unit costs, for which no list price is
+    published; without it what it costs is said to be unknown.
+    """
+
+    type: Literal["on_demand", "provisioned"] = "on_demand"
+    model_units: int = Field(default=1, ge=1, le=1000)
+    commitment: Literal["none", "one_month", "six_months"] = "none"
+    usd_per_unit_hour: float | None = Field(default=None, gt=0, le=10_000, allow_inf_nan=False)
+
+    @property
+    def units(self) -> str:
+        """Return how much of what is bought, in words."""
+        term = {"none": "without commitment", "one_month": "for one month", "six_months": "for six months"}
+        plural = "" if self.model_units == 1 else "s"
+        return f"{self.model_units} model unit{plural} {term[self.commitment]}"
 
 
 class Retention(Section):
@@ -196,6 +218,7 @@ class Task(Section):
     gates: Gates = Gates()
     dataset: Dataset = Dataset()
     patience: Patience = Patience()
+    deployment: Deployment = Deployment()
     retention: Retention = Retention()
 
     @field_validator("name")
@@ -232,6 +255,10 @@ class Task(Section):
             raise ValueError("candidates has bedrock, so customization must say which teacher and student")
         if found := [word for word in self.limits.reserved_words if word in self.prompt]:
             raise ValueError(f"prompt has {found[0]!r}, on which the job would fail ({self.limits.source})")
+        if self.dataset.label and (self.customization is None or self.customization.teacher is None):
+            raise ValueError("dataset.label needs customization.teacher, which is asked")
+        if self.deployment.type == "provisioned":
+            self._check_provisioned()
         tiers = [tier for tier in self.serve.order if tier == "baseline" or tier in self.candidates]
         if not tiers or tiers[0] == "baseline":
             raise ValueError("serve.order must name one of the candidates, and before the baseline")
@@ -245,16 +272,28 @@ class Task(Section):
                 raise ValueError(f"gates.{gate} does not apply to a task whose output is {self.output_kind}")
         return self
 
+    def _check_provisioned(self) -> None:
+        if "bedrock" not in self.candidates:
+            raise ValueError("deployment.type is provisioned, so candidates must have bedrock")
+        if self.gates.cost_per_1000_queries is not None and self.serve.order[0] == "bedrock":
+            raise ValueError(
+                "gates.cost_per_1000_queries cannot be applied to provisioned throughput, which is paid by the hour"
+            )
+
     @property
     def output_kind(self) -> Literal["weights", "labels"]:
         """Which of the two kinds of answer the task asks for."""
         return "weights" if isinstance(self.output, Weights) else "labels"
 
     @property
+    def job(self) -> Customization | None:
+        """The customization job that a run of the task starts; None if no candidate is Bedrock's."""
+        return self.customization if "bedrock" in self.candidates else None
+
+    @property
     def limits(self) -> Limits:
         """What a dataset must be like for the task's customization job, or without one, for its embedded student."""
-        asked_for = self.customization if "bedrock" in self.candidates else None
-        return LIMITS[asked_for.type if asked_for else "DISTILLATION"]
+        return LIMITS[self.job.type if self.job else "DISTILLATION"]
 
     @property
     def first_served(self) -> Candidate:

@@ -3,18 +3,28 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from signalbox.answer import without_quotations
-from signalbox.dataset import LISTED_PROBLEMS, Dataset, GoldenError, examine, read_golden, too_large
+from signalbox.customization import FineTuning
+from signalbox.dataset import (
+    LISTED_PROBLEMS,
+    Dataset,
+    GoldenError,
+    examine,
+    read_golden,
+    read_validation_set,
+    too_large,
+)
 from signalbox.dataset_cost import add_cost
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record, shortened
 from signalbox.run import NO_TASK, DatasetObject, Run, State
 from signalbox.spec import TaskError
-from signalbox.store import GOLDEN, TASK, TRAIN, VALIDATION
+from signalbox.store import GOLDEN, TASK, TASK_VALIDATION_SET, TRAIN, VALIDATION, VALIDATION_SET
 from signalbox.task import NAME_LENGTH, Task
 
 _LISTED_IN_EVENT = 5
@@ -43,7 +53,7 @@ def receive(dataset: DatasetObject, pipeline: Pipeline) -> str:
 def validate(run: Run, pipeline: Pipeline) -> None:
     """Check a dataset before money is spent on it: RECEIVED -> ACCEPTED | REJECTED.
 
-    Writes task.json, train.jsonl, golden.jsonl and validation.json under the run.
+    Writes task.json, train.jsonl, golden.jsonl and validation.json under the run, for fine-tuning validation_set.jsonl.
     """
     try:
         task = _task_of(run, pipeline)
@@ -54,6 +64,8 @@ def validate(run: Run, pipeline: Pipeline) -> None:
     pipeline.store.put(run.id, TASK, task.to_json())
     _put_records(run, TRAIN, dataset.train, task, pipeline)
     _put_records(run, GOLDEN, dataset.golden, task, pipeline)
+    if dataset.validation:
+        _put_records(run, VALIDATION_SET, dataset.validation, task, pipeline)
     pipeline.store.put(run.id, VALIDATION, _written(run, dataset.findings()))
     note = "{records:,} records, {train:,} to train on, {golden:,} golden, {invalid:,} dropped".format(
         **dataset.counts
@@ -117,7 +129,9 @@ def _examine(
     chunks = pipeline.store.dataset(run.dataset)
     if chunks is None:
         raise Rejection([f"s3://{run.dataset.bucket}/{run.dataset.key} was deleted before it could be read"])
-    return examine(_accompanied(chunks, pipeline.heartbeat(run)), task, golden, golden_source)
+    validation, source = _validation_set_of(task, pipeline)
+    accompanied = _accompanied(chunks, pipeline.heartbeat(run))
+    return examine(accompanied, task, golden, golden_source, validation, source)
 
 
 def _accompanied(chunks: Iterable[bytes], beat: Callable[[], None]) -> Iterator[bytes]:
@@ -133,9 +147,30 @@ def _golden_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str
     return (None, "") if content is None else (_read_golden(content, task, source), source)
 
 
+def _validation_set_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
+    """Return the validation set that was uploaded with the task, if its job takes one."""
+    if not isinstance(task.job, FineTuning):
+        return None, ""
+    content, source = (
+        pipeline.store.task_validation_set(task.name),
+        f"tasks/{task.name}/{TASK_VALIDATION_SET}",
+    )
+    if content is None:
+        return None, ""
+    with _refused_as_a_whole():
+        return read_validation_set([content], task, source), source
+
+
 def _read_golden(content: bytes, task: Task, source: str) -> list[Record]:
-    try:
+    with _refused_as_a_whole():
         return read_golden([content], task, source)
+
+
+@contextmanager
+def _refused_as_a_whole() -> Iterator[None]:
+    """Reject the dataset for a file beside its task, of which every line must be usable."""
+    try:
+        yield
     except GoldenError as error:
         problems = [asdict(problem) for problem in error.problems[:LISTED_PROBLEMS]]
         raise Rejection([str(error)], {"problems": problems}) from error

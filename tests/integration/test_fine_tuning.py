@@ -1,0 +1,89 @@
+"""A task whose student is fine-tuned on labelled records: what the job is given, and what becomes of it."""
+
+import json
+
+import pytest
+
+from signalbox.run import State
+from tests.builders import QUERIES, labelled, line, truth, tuned_spec
+from tests.integration.cloud import Cloud
+from tests.unit.template.stack import DATA_BUCKET
+
+TWENTY = [f"bells ringing over the {number} hills" for number in range(20)]
+
+
+def queries_in(content: bytes) -> set[str]:
+    return {json.loads(text)["messages"][0]["content"][0]["text"] for text in content.splitlines()}
+
+
+def test_a_fine_tuned_student_goes_live(cloud: Cloud) -> None:
+    # Given a task without a teacher, and labelled records
+    cloud.upload_task(tuned_spec())
+    run_id = cloud.drop(labelled())
+    # When time passes
+    run = cloud.finish(run_id)
+    # Then its job was given the records, the validation set and the hyperparameters, and no teacher
+    assert run.state is State.PROMOTED, run
+    request = cloud.bedrock.jobs[run_id]["request"]
+    folder = f"s3://{DATA_BUCKET}/runs/{run_id}/"
+    assert request["customizationType"] == "FINE_TUNING"
+    assert request["hyperParameters"] == {"epochCount": "3", "learningRate": "0.00001"}
+    assert request["trainingDataConfig"] == {"s3Uri": folder + "train.jsonl"}
+    assert request["validationDataConfig"] == {"validators": [{"s3Uri": folder + "validation_set.jsonl"}]}
+    assert "customizationConfig" not in request
+    # And the three sets of the run have nothing in common
+    sets = [
+        queries_in(cloud.store.get(run_id, f"{name}.jsonl") or b"")
+        for name in ("train", "golden", "validation_set")
+    ]
+    assert [len(found) for found in sets] == [115, 22, 13]
+    assert set().union(*sets) == set(QUERIES)
+    # And what is live bears the name of what was done
+    assert cloud.live().model == "amazon.nova-micro-v1:0:128k (fine-tuned)"
+
+
+def test_an_uploaded_validation_set_is_what_the_job_is_given(cloud: Cloud) -> None:
+    cloud.upload_task(tuned_spec(), golden=labelled(TWENTY))
+    cloud.s3.put_object(
+        Bucket=DATA_BUCKET, Key="tasks/clip-search/validation.jsonl", Body=labelled(QUERIES[:10])
+    )
+    run_id = cloud.finish(cloud.drop(labelled())).id
+    assert queries_in(cloud.store.get(run_id, "validation_set.jsonl") or b"") == set(QUERIES[:10])
+    findings = cloud.read(run_id, "validation.json")
+    assert findings["validation_source"] == "tasks/clip-search/validation.jsonl"
+    assert (findings["counts"]["train"], findings["counts"]["validation"]) == (140, 10)
+
+
+def test_a_validation_set_that_cannot_be_used_rejects_the_dataset(cloud: Cloud) -> None:
+    cloud.upload_task(tuned_spec())
+    body = labelled(QUERIES[:10]) + line("Bot: ships", truth(QUERIES[0]))
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key="tasks/clip-search/validation.jsonl", Body=body)
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.REJECTED
+    assert "1 lines of tasks/clip-search/validation.jsonl cannot be used; line 11" in run.reason
+    assert cloud.read(run.id, "validation.json")["problems"][0]["line"] == 11
+
+
+def test_without_a_validation_set_the_job_is_given_none(cloud: Cloud) -> None:
+    customization = tuned_spec()["customization"] | {"validation_share": 0}
+    cloud.upload_task(tuned_spec(customization=customization))
+    run_id = cloud.finish(cloud.drop(labelled())).id
+    assert "validationDataConfig" not in cloud.bedrock.jobs[run_id]["request"]
+
+
+@pytest.mark.parametrize(
+    ("student", "reason"),
+    [
+        ("amazon.nova-premier-v1:0", "amazon.nova-premier-v1:0 cannot be the student of FINE_TUNING"),
+        ("meta.llama3-3-70b-instruct-v1:0", "cannot be the student of FINE_TUNING"),
+    ],
+)
+def test_a_student_that_is_not_fine_tuned_fails_the_run_before_a_job_starts(
+    cloud: Cloud, student: str, reason: str
+) -> None:
+    customization = tuned_spec()["customization"] | {"student": student}
+    cloud.upload_task(tuned_spec(customization=customization))
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.FAILED
+    assert run.failure is not None and reason in run.failure.reason
+    assert cloud.bedrock.calls["CreateModelCustomizationJob"] == 0

@@ -1,0 +1,150 @@
+"""What a fine-tuning job takes, and the validation set that is kept back for it."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox.customization import LIMITS, RESERVED_WORDS
+from signalbox.dataset import Dataset, GoldenError, examine, read_golden, read_validation_set
+from signalbox.records import Record
+from tests.builders import OPENINGS, QUERIES, labelled, line, prompts, task, truth, tuned_spec
+
+TASK = task(tuned_spec())
+TWENTY = [f"bells ringing over the {number} hills" for number in range(20)]
+GOLDEN = read_golden([labelled(TWENTY)], TASK, "golden.jsonl")
+
+
+def examined(content: bytes, golden: list[Record] | None = None, **changes: object) -> Dataset:
+    return examine([content], task(tuned_spec(**changes)), golden)
+
+
+def keys(records: list[Record]) -> set[str]:
+    return {record.key for record in records}
+
+
+def test_a_tenth_is_kept_back_and_stands_in_no_other_set() -> None:
+    dataset = examined(labelled())
+    assert dataset.reasons == []
+    assert (len(dataset.golden), len(dataset.validation), len(dataset.train)) == (22, 13, 115)
+    assert dataset.counts["validation"] == 13
+    assert dataset.findings()["validation_source"] == "split off this dataset"
+    sets = (dataset.golden, dataset.validation, dataset.train)
+    assert len(set().union(*map(keys, sets))) == sum(map(len, sets)) == len(QUERIES)
+
+
+def test_it_has_its_part_of_each_dominant_signal() -> None:
+    led = Counter(
+        next(opening for opening in OPENINGS if record.query.startswith(opening))
+        for record in examined(labelled()).validation
+    )
+    assert sorted(led.values()) == [4, 4, 5]
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32))
+def test_it_is_the_same_whatever_the_order_and_repetitions_stay_together(seed: int) -> None:
+    lines = [line(query, truth(query)) for query in QUERIES] + [
+        line(f"{query.upper()}!", truth(query)) for query in QUERIES[:60]
+    ]
+    shuffled = random.Random(seed).sample(lines, len(lines))
+    first, second = examined(b"".join(lines)), examined(b"".join(shuffled))
+    assert keys(first.validation) == keys(second.validation)
+    assert not keys(second.validation) & (keys(second.train) | keys(second.golden))
+
+
+@pytest.mark.parametrize(
+    ("share", "validation"), [(0.0, 0), (0.1, 13), (0.5, 64)], ids=["none", "a tenth", "half"]
+)
+def test_the_task_says_how_much(share: float, validation: int) -> None:
+    customization = tuned_spec()["customization"] | {"validation_share": share}
+    assert len(examined(labelled(), customization=customization).validation) == validation
+
+
+def test_as_many_are_left_to_train_on_as_the_job_needs() -> None:
+    dataset = examined(labelled(QUERIES[:9]), GOLDEN)
+    assert dataset.reasons == []
+    assert (len(dataset.train), len(dataset.validation)) == (8, 1)
+
+
+def test_a_given_one_is_used_without_what_is_golden_and_leaves_training() -> None:
+    content = labelled([*QUERIES[:5], *TWENTY[:3]])
+    given_set = read_validation_set([content], TASK, "validation.jsonl")
+    dataset = examine(
+        [labelled()], TASK, GOLDEN, "golden.jsonl", given_set, "tasks/clip-search/validation.jsonl"
+    )
+    assert dataset.reasons == []
+    assert keys(dataset.validation) == {query.lower() for query in QUERIES[:5]}
+    assert len(dataset.train) == len(QUERIES) - 5
+    assert dataset.validation_source == "tasks/clip-search/validation.jsonl"
+
+
+def test_a_given_one_has_answers_and_no_reserved_words() -> None:
+    with pytest.raises(GoldenError, match=r"line 2, messages: a validation record needs"):
+        read_validation_set([labelled(QUERIES[:1]) + prompts(QUERIES[1:2])], TASK, "validation.jsonl")
+    with pytest.raises(GoldenError, match=r"1 lines of .*; line 1, .*: has the reserved word \[EOS\]"):
+        read_validation_set([line("ships [EOS]", truth(QUERIES[0]))], TASK, "validation.jsonl")
+
+
+def test_no_other_job_has_one() -> None:
+    dataset = examine([labelled()], task())
+    assert dataset.validation == []
+    assert "validation" not in dataset.counts
+    assert "validation_source" not in dataset.findings()
+
+
+@pytest.mark.parametrize("word", RESERVED_WORDS)
+def test_a_reserved_word_is_a_fault_of_its_line_and_field(word: str) -> None:
+    dataset = examined(labelled() + line(f"what {word} said", truth(QUERIES[0])))
+    (problem,) = dataset.problems
+    assert (problem.line, problem.field) == (151, "messages[0].content[0].text")
+    assert problem.reason.startswith(
+        f"has the reserved word {word}, on which the job would fail (Amazon Nova"
+    )
+    assert dataset.reasons == []  # one line in 150 is within the share that the task allows
+
+
+def test_reserved_words_in_an_answer_and_too_many_of_them_reject_the_dataset() -> None:
+    reasoned = truth(QUERIES[0])[:-1] + ', "reasoning": "Assistant: pictures"}'
+    dataset = examined(labelled() + line("another ship", reasoned) * 4)
+    assert {problem.field for problem in dataset.problems} == {"messages[1].content[0].text"}
+    assert dataset.reasons[0].startswith("4 of 154 lines cannot be used")
+
+
+def test_reserved_words_are_nothing_to_a_distillation() -> None:
+    dataset = examine([labelled() + line("User: ships turning", truth(QUERIES[0]))], task())
+    assert dataset.problems == []
+
+
+def test_records_without_an_answer_are_left_out_and_many_of_them_reject_the_dataset() -> None:
+    few = examined(labelled() + prompts(["one more", "and another"]))
+    assert few.reasons == []
+    assert len(few.train) + len(few.validation) + len(few.golden) == len(QUERIES)
+    many = examined(labelled() + prompts([f"unlabelled {number}" for number in range(10)]))
+    assert many.reasons == [
+        f"10 of 160 records have no answer, and FINE_TUNING trains on answers alone "
+        f"({LIMITS['FINE_TUNING'].source}); label them, or choose customization.type DISTILLATION, whose teacher does"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("queries", "reason"),
+    [
+        (7, "7 usable records; at least 8 are needed (Amazon Nova user guide"),
+        (20_001, "the dataset has more than 20,000 usable records, the most that Bedrock takes (Amazon Nova"),
+    ],
+)
+def test_too_few_and_too_many_records_are_refused_with_the_source_of_the_bound(
+    queries: int, reason: str
+) -> None:
+    content = labelled([f"ships turning in the {number} bay" for number in range(queries)])
+    assert examined(content, GOLDEN).reasons[0].startswith(reason)
+
+
+def test_what_the_sets_leave_must_be_enough() -> None:
+    dataset = examined(labelled(TWENTY[:8]), GOLDEN)
+    assert dataset.reasons[0].startswith(
+        "0 records are left for training once the golden set of 20 queries is set aside; at least 8 are needed"
+    )
