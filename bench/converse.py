@@ -31,7 +31,13 @@ def measure(live: LiveTask) -> list[Figure]:
     queries = live.queries(PAIRS + _WARM_UP)
     with stub.serving():
         variables = environment(
-            _ROUTE, {"AWS_ENDPOINT_URL": stub.url, "RUN_TABLE": "runs", "DATA_BUCKET": "data"}
+            _ROUTE,
+            {
+                "AWS_ENDPOINT_URL": stub.url,
+                "RUN_TABLE": "runs",
+                "DATA_BUCKET": "data",
+                "QUERY_LOG_SHARE": "0",
+            },
         )
         variables["PYTHONPATH"] += f":{ROOT}"
         child = subprocess.run(

@@ -37,7 +37,12 @@ def measure(live: LiveTask) -> list[Figure]:
     with stub.serving(), tempfile.TemporaryDirectory() as folder:
         empty = Path(folder)
         (empty / "app.py").write_text(_EMPTY)
-        variables = {"AWS_ENDPOINT_URL": stub.url, "RUN_TABLE": "runs", "DATA_BUCKET": "data"}
+        variables = {
+            "AWS_ENDPOINT_URL": stub.url,
+            "RUN_TABLE": "runs",
+            "DATA_BUCKET": "data",
+            "QUERY_LOG_SHARE": "0",
+        }
         return _starts(variables, empty, live.source) + _answers(live, variables, empty)
 
 

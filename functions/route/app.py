@@ -8,7 +8,7 @@ import os
 import time
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 # Init makes what stays: looking for garbage in it costs a tenth of the start. It goes on below, before the first event.
 gc.disable()
@@ -36,6 +36,9 @@ from signalbox.settings import setting
 from signalbox.store import RunStore
 from signalbox.task import NAME_LENGTH, NAME_PATTERN, Tier
 from signalbox.task_list import TaskList
+
+if TYPE_CHECKING:
+    from signalbox.query_log import QueryLog
 
 BATCH = 100
 MAX_BODY = 1_000_000
@@ -211,6 +214,8 @@ def route(question: Question) -> WeightsAnswered | LabelAnswered:
     routed = router().route(question.task, question.query)
     milliseconds = _milliseconds_since(started)
     count_answers(question.task, [routed], "RouteLatency", milliseconds)
+    if log := router().query_log:
+        log.note(question.task, question.query, routed)
     if routed.stopgap:
         logger.warning("fell back", extra={"source": routed.source, "passed_over": routed.passed_over})
     return _answered(routed, milliseconds)
@@ -378,6 +383,7 @@ def router() -> Router:
         pointers=LivePointers(dynamodb, setting("RUN_TABLE"), ACTIVE_INDEX),
         store=RunStore(s3, setting("DATA_BUCKET")),
         bedrock=Bedrock(None, bedrock_runtime),
+        query_log=_query_log(s3),
     )
     if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         _outlive_snapshots(made, [dynamodb, s3, bedrock_runtime])
@@ -388,6 +394,16 @@ def router() -> Router:
 def task_list() -> TaskList:
     """Return the list of tasks, over the router's adapters."""
     return TaskList(router().pointers, router().store)
+
+
+def _query_log(s3: Any) -> "QueryLog | None":
+    """Return what keeps a sample of the queries, if the stack wants one; without it nothing of it is loaded."""
+    share = float(setting("QUERY_LOG_SHARE"))
+    if not share:
+        return None
+    from signalbox.query_log import QueryLog
+
+    return QueryLog(s3, setting("QUERY_LOG_BUCKET"), share)
 
 
 def _outlive_snapshots(router: Router, clients: list[Any]) -> None:

@@ -17,7 +17,7 @@ ROUTE = ROOT / "functions" / "route"
 
 def test_the_student_is_loaded_at_init_and_answers_the_first_query(student: bytes) -> None:
     stub = AwsStub(task(embedded_spec()), student)
-    variables = {"AWS_ENDPOINT_URL": stub.url, "RUN_TABLE": "runs", "DATA_BUCKET": "data"}
+    variables = {"AWS_ENDPOINT_URL": stub.url, "RUN_TABLE": "runs", "DATA_BUCKET": "data", "QUERY_LOG_SHARE": "0"}
     with (
         stub.serving(),
         tempfile.TemporaryFile() as log,
@@ -43,6 +43,7 @@ def test_a_function_from_an_old_snapshot_answers_with_what_is_live_when_it_is_re
     variables = {
         "AWS_ENDPOINT_URL": stub.url,
         "RUN_TABLE": "runs",
+        "QUERY_LOG_SHARE": "0",
         "DATA_BUCKET": "data",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
     }

@@ -25,7 +25,8 @@ from tests.builders import (
 from tests.integration.cloud import Cloud, stack
 from tests.integration.cloud import _app as app
 from tests.privileges.recorder import Recorder
-from tests.unit.template.stack import DATA_BUCKET
+from tests.query_log import kept_queries
+from tests.unit.template.stack import DATA_BUCKET, QUERY_LOG_BUCKET
 
 TASK = "clip-search"
 WRONG = weights_text(0.1, 0.1, 0.8)
@@ -219,6 +220,15 @@ def answers(cloud: Cloud, recorder: Recorder) -> None:
         assert body["source"] == "baseline"
 
 
+def keeps_queries(cloud: Cloud, _: Recorder) -> None:
+    """The router of a stack that wants a sample of the queries writes one."""
+    cloud.upload_task(embedded_spec())
+    cloud.finish(cloud.drop(labelled()))
+    with kept_queries(cloud):
+        assert cloud.request("POST", "/route", {"query": QUERIES[0], "task": TASK})[0] == 200
+    assert cloud.s3.list_objects_v2(Bucket=QUERY_LOG_BUCKET)["KeyCount"] == 1
+
+
 def generates(cloud: Cloud, _: Recorder) -> None:
     """Requests for a dataset: labelled in a batch by a profile's model and by a model itself, one by one, refused."""
     places = [f"{number * 7919:x}" for number in range(1, 60)]
@@ -273,4 +283,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     fails_after_a_promotion,
     retires,
     answers,
+    keeps_queries,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as DeadlinePassed
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -20,6 +20,9 @@ from signalbox.query import normalise
 from signalbox.store import STUDENT, RunStore
 from signalbox.student import Student, StudentError
 from signalbox.task import Task, Unsure
+
+if TYPE_CHECKING:
+    from signalbox.query_log import QueryLog
 
 POINTER_SECONDS = 30.0
 """How long a live pointer is used before it is read again: a promotion shows after at most this."""
@@ -125,6 +128,8 @@ class Router:
         Monotonic seconds.
     threads : Executor
         Runs whatever is waited for only for a limited time.
+    query_log : QueryLog | None
+        Where whoever asks this router notes the queries; None if they are not kept.
     """
 
     pointers: LivePointers
@@ -132,6 +137,7 @@ class Router:
     bedrock: Bedrock
     clock: Callable[[], float] = time.monotonic
     threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "route"))
+    query_log: "QueryLog | None" = None
 
     def __post_init__(self) -> None:
         self._known: dict[str, _LiveTask] = {}

@@ -16,6 +16,7 @@ from samtranslator.yaml_helper import yaml_parse
 PROJECT = Path(__file__).parents[3]
 ACCOUNT, REGION = "123456789012", "us-east-1"
 DATA_BUCKET = "signalbox-databucket-1x2y3z4a5b6c"
+QUERY_LOG_BUCKET = "signalbox-querylogbucket-6c5b4a3z2y1x"
 KMS_KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b2c3d-1111-2222-3333-444455556666"
 
 # Names of ARNs by resource type: ref is the physical name. From the service authorization reference.
@@ -78,7 +79,7 @@ class Resource:
 class Stack:
     """The stack that the template makes with some parameters.
 
-    A Ref becomes the resource's logical id, but for the data bucket, whose name the sample events bear.
+    A Ref becomes the resource's logical id, but for the buckets: the sample events bear the name of one.
 
     Attributes
     ----------
@@ -131,7 +132,7 @@ class Stack:
         ]
 
     def _physical_name(self, name: str) -> str:
-        return DATA_BUCKET if name == "DataBucket" else name
+        return {"DataBucket": DATA_BUCKET, "QueryLogBucket": QUERY_LOG_BUCKET}.get(name, name)
 
     def _condition(self, name: str) -> bool:
         return self._test(self.template["Conditions"][name])

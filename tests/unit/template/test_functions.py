@@ -190,6 +190,7 @@ def test_a_change_of_route_or_its_layer_goes_live() -> None:
 def test_outputs(stack: Stack) -> None:
     assert stack.outputs == {
         "DataBucketName": "signalbox-databucket-1x2y3z4a5b6c",
+        "QueryLogBucketName": "signalbox-querylogbucket-6c5b4a3z2y1x",
         "ApiUrl": "RouteApi.ApiEndpoint",
         "TopicArn": stack.arn("NotificationTopic"),
         "RunTableName": "RunTable",
