@@ -33,7 +33,8 @@ from tests.unit.template.event_pattern import matches
 from tests.unit.template.stack import ACCOUNT, DATA_BUCKET, PROJECT, Stack
 
 FUNCTIONS = (
-    "generate", "validate", "distill", "reward", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
+    "generate", "validate", "distill", "reward", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch",
+    "route",
 )  # fmt: skip
 TABLE, BUS, TOPIC = "RunTable", "EventBus", "NotificationTopic"
 Event = dict[str, Any]

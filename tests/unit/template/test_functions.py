@@ -11,7 +11,8 @@ import pytest
 from tests.unit.template.stack import PROJECT, Stack, source, translate
 
 FUNCTIONS = [
-    "generate", "validate", "distill", "reward", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch", "route"
+    "generate", "validate", "distill", "reward", "deploy", "evaluate", "judge", "promote", "notify", "clean", "watch",
+    "route",
 ]  # fmt: skip
 PACKAGE = PROJECT / "functions" / "common" / "signalbox"
 

@@ -11,7 +11,8 @@ TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 CALLED_BY_EVENTS = OWN_LOG | TRACES | {"sqs:SendMessage"}
 STEP = CALLED_BY_EVENTS | {"events:PutEvents", "dynamodb:GetItem", "dynamodb:UpdateItem"}
 RUN_OBJECTS = {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
-READS_NOTHING = ("RouteDeploymentRole", "RewardRole")
+DEPLOYERS = ("RouteDeploymentRole",)
+READS_NOTHING = (*DEPLOYERS, "RewardRole")
 SERVICE_ROLES = ("CustomizationRole", "EvaluationRole", "BatchRole")
 KEY = {"kms:Decrypt", "kms:GenerateDataKey"}
 
