@@ -5,7 +5,7 @@ task are swapped for the stand-in's on the way up; the folder stays as it is.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 import boto3
 import yaml
 
-from signalbox.dataset import GoldenError, read_golden
+from signalbox.dataset import GoldenError, read_golden, read_validation_set
+from signalbox.records import Record
 from signalbox.spec import TaskError
+from signalbox.store import GOLDEN, TASK_VALIDATION_SET
 from signalbox.task import Task
 
 # Where a task names a model, and which local model takes its place.
@@ -46,7 +48,7 @@ class PushedTask:
 
 
 def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTask:
-    """Check a task's folder and upload its `task.yaml` and, if there is one, its `golden.jsonl`.
+    """Check a task's folder and upload its `task.yaml` and, if they are there, its golden and its validation set.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     TaskFolderError
         There is no task.yaml.
     signalbox.task.TaskError
-        The task spec is wrong; it names each line. Or the golden set cannot be measured with.
+        The task spec is wrong; it names each line. Or one of the two sets cannot be used.
     """
     spec_file = folder / "task.yaml"
     if not spec_file.is_file():
@@ -74,20 +76,20 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     if local:
         spec, swapped = with_local_models(spec)
     files = {"task.yaml": spec.encode()}
-    golden = folder / "golden.jsonl"
-    if golden.is_file():
-        files["golden.jsonl"] = _checked_golden(golden, task)
+    for name, read in ((GOLDEN, read_golden), (TASK_VALIDATION_SET, read_validation_set)):
+        if (folder / name).is_file():
+            files[name] = _checked(folder / name, task, read)
     keys = {name: f"tasks/{task.name}/{name}" for name in files}
     for name, content in files.items():
         objects.put_object(Bucket=bucket, Key=keys[name], Body=content)
     return PushedTask(task.name, bucket, tuple(keys.values()), swapped)
 
 
-def _checked_golden(file: Path, task: Task) -> bytes:
-    """Read a golden set as `validate` will at every drop, so that a fault in it is found before one."""
+def _checked(file: Path, task: Task, read: Callable[[list[bytes], Task, str], list[Record]]) -> bytes:
+    """Read a set of records as `validate` will at every drop, so that a fault in it is found before one."""
     content = file.read_bytes()
     try:
-        read_golden([content], task, str(file))
+        read([content], task, str(file))
     except GoldenError as error:
         faults = [
             f"line {fault.line}, {fault.field or 'all of it'}: {fault.reason}" for fault in error.problems

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from signalbox.dataset import Dataset
     from signalbox.records import Record
     from signalbox.task import Task
+
+    Reader = Callable[[Iterator[bytes], Task, str], list[Record]]
 
 DEFAULT_REGION = "us-east-1"
 USABLE, REJECTED = 0, 4
@@ -38,7 +40,7 @@ def _check(file: Path, folder: Path, task: "Task", as_json: bool) -> int:
     if not file.is_file():
         raise CannotUse(f"there is no file {file}")
     start = time.perf_counter()
-    findings = check(file, task, folder / "golden.jsonl")
+    findings = check(file, task, folder)
     if as_json:
         print(json.dumps({"file": str(file), "task": task.name, **findings}, ensure_ascii=False), flush=True)
     else:
@@ -49,34 +51,35 @@ def _check(file: Path, folder: Path, task: "Task", as_json: bool) -> int:
     return USABLE if findings["accepted"] else REJECTED
 
 
-def check(file: Path, task: "Task", golden: Path) -> dict[str, Any]:
+def check(file: Path, task: "Task", folder: Path) -> dict[str, Any]:
     """Examine a dataset; return what would stand in validation.json but for the run's id.
 
     Parameters
     ----------
-    golden : Path
-        The task's golden set; it need not be there.
+    folder : Path
+        The task's folder; a golden set, or a validation set for fine-tuning, need not be there.
     """
-    from signalbox.dataset import GoldenError, examine, too_large
+    from signalbox.customization import FineTuning
+    from signalbox.dataset import GoldenError, examine, read_golden, read_validation_set, too_large
     from signalbox.dataset_cost import add_cost
 
-    held_out: list[Record] | None = None
     if reason := too_large(file.stat().st_size):
         return {"accepted": False, "reasons": [reason], "problems": []}
     try:
-        if golden.is_file():
-            held_out = _golden(golden, task)
+        golden = _beside(folder / "golden.jsonl", task, read_golden)
+        validation: tuple[list[Record] | None, str] = (None, "")
+        if isinstance(task.job, FineTuning):
+            validation = _beside(folder / "validation.jsonl", task, read_validation_set)
     except GoldenError as error:
         return {"accepted": False, "reasons": [str(error)], "problems": []}
-    dataset: Dataset = examine(_chunks(file), task, held_out, str(golden) if held_out is not None else "")
+    dataset: Dataset = examine(_chunks(file), task, *golden, *validation)
     add_cost(dataset, task, os.environ.get("AWS_REGION") or DEFAULT_REGION)
     return dataset.findings()
 
 
-def _golden(file: Path, task: "Task") -> "list[Record]":
-    from signalbox.dataset import read_golden
-
-    return read_golden(_chunks(file), task, str(file))
+def _beside(file: Path, task: "Task", read: "Reader") -> "tuple[list[Record] | None, str]":
+    """Read a set of records that lies beside the task, if there is one; return it and its source in words."""
+    return (read(_chunks(file), task, str(file)), str(file)) if file.is_file() else (None, "")
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
@@ -117,6 +120,8 @@ def _facts(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "for training",
         f"{counts['train']:,}, golden set of {counts['golden']:,} {findings['golden_source']}",
     )
+    if "validation" in counts:
+        yield "for validation", f"{counts['validation']:,} {findings['validation_source']}"
     yield (
         "queries",
         f"{counts['queries']:,} different ones, {counts['duplicates']:,} repetitions, "

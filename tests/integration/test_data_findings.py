@@ -56,7 +56,7 @@ def test_what_the_command_says_is_what_the_pipeline_says(cloud: Cloud, tmp_path:
     odd = CONTENT + line("another answer", truth("bells ringing over the")) + b"x\n" * 2
     (tmp_path / "drop.jsonl").write_bytes(odd)
     # When it is checked before it is dropped, and then is
-    before = check(tmp_path / "drop.jsonl", Task.model_validate(spec()), tmp_path / "golden.jsonl")
+    before = check(tmp_path / "drop.jsonl", Task.model_validate(spec()), tmp_path)
     cloud.upload_task(spec())
     run_id = cloud.drop(odd)
     cloud.finish(run_id)

@@ -12,7 +12,7 @@ from local.data.command import main
 from local.data.task_folder import PROJECT
 from signalbox.dataset import examine
 from signalbox.dataset_cost import add_cost
-from tests.builders import QUERIES, labelled, line, prompts, spec, task, task_yaml, truth
+from tests.builders import QUERIES, labelled, line, prompts, spec, task, task_yaml, truth, tuned_spec
 
 
 @pytest.fixture
@@ -130,3 +130,18 @@ def test_the_command_is_among_the_others_and_starts_without_them() -> None:
     )
     # Then it ends well and has loaded none of what takes time
     assert ran.stdout.endswith("0 []\n"), ran.stdout + ran.stderr
+
+
+def test_a_validation_set_beside_a_task_that_is_fine_tuned_is_used_and_checked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "task.yaml").write_bytes(task_yaml(tuned_spec()))
+    assert check(folder, labelled()) == 0
+    assert "for validation  13 split off this dataset" in capsys.readouterr().out
+    (folder / "validation.jsonl").write_bytes(labelled(QUERIES[:10]))
+    assert check(folder, labelled(), "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["validation_source"] == str(folder / "validation.jsonl")
+    (folder / "validation.jsonl").write_bytes(prompts(QUERIES[:1]))
+    assert check(folder, labelled()) == 4
+    assert "a validation record needs the assistant's answer" in capsys.readouterr().out

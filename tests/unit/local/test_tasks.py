@@ -8,6 +8,7 @@ import yaml
 
 from local.tasks import TaskFolderError, golden_records, push_task, with_local_models
 from signalbox.spec import TaskError
+from tests.builders import line
 
 SPEC = """
 name: tiny
@@ -115,3 +116,18 @@ def test_a_spec_that_is_no_utf_8_is_named(tmp_path):
     (tmp_path / "task.yaml").write_bytes("name: clips".encode("utf-16"))
     with pytest.raises(TaskError, match="not UTF-8 at byte 0"):
         push_task(tmp_path, "bucket", Objects(), local=True)
+
+
+def test_a_validation_set_is_checked_and_uploaded_beside_the_task(folder):
+    (folder / "task.yaml").write_text(SPEC.replace("customization: {", "customization: {type: FINE_TUNING, "))
+    answer = json.dumps({"visual": 0.5, "audio": 0.5})
+    (folder / "validation.jsonl").write_bytes(line("ships", answer) + line("bells", answer))
+    objects = Objects()
+
+    pushed = push_task(folder, "bucket", objects, local=False)
+
+    assert pushed.keys == ("tasks/tiny/task.yaml", "tasks/tiny/validation.jsonl")
+    assert objects.content["tasks/tiny/validation.jsonl"] == (folder / "validation.jsonl").read_bytes()
+    (folder / "validation.jsonl").write_bytes(line("ships [EOS]", answer))
+    with pytest.raises(TaskError, match=r"line 1, messages\[0\].*: has the reserved word \[EOS\]"):
+        push_task(folder, "bucket", Objects(), local=False)
