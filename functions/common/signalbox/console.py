@@ -8,22 +8,26 @@ from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
+from signalbox.generation import Generation, GenerationState
 from signalbox.live import Live
 from signalbox.measures import grades_in_words, mattering
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.run import NO_TASK, Moment, Run, State
-from signalbox.wording import duration, harmless
+from signalbox.wording import dollars, duration, harmless
 
 REFRESH_SECONDS = 5
 _RUNS = 20
 """How many runs of a task are shown, the newest."""
 _RECENT = 5
 """How many of them are not folded away."""
+_GENERATIONS = 3
+"""How many generations of datasets of a task are shown, the newest."""
 _SECONDS = 10
 """The longest that gathering the page may take; healing has its own share of the function's 60 seconds."""
 _COURSE = (
     State.RECEIVED,
+    State.LABELLING,
     State.ACCEPTED,
     State.TRAINING,
     State.TRAINED,
@@ -32,9 +36,10 @@ _COURSE = (
     State.EVALUATING,
     State.EVALUATED,
 )
-"""The states that a run passes on its way to a verdict."""
+"""The states that a run passes on its way to a verdict; LABELLING only if its dataset is labelled."""
 _UNDER_WAY = {
     State.RECEIVED: "Validating the dataset",
+    State.LABELLING: "The teacher answers the records that have no answer",
     State.ACCEPTED: "Training the embedded student, starting the customization job",
     State.TRAINING: "The customization job runs at Bedrock",
     State.TRAINED: "Giving the custom model a deployment",
@@ -42,6 +47,11 @@ _UNDER_WAY = {
     State.DEPLOYED: "The candidates answer the golden set",
     State.EVALUATING: "The judge's evaluation jobs run at Bedrock",
     State.EVALUATED: "Applying the gates",
+}
+_MAKING = {
+    GenerationState.REQUESTED: "Making the queries",
+    GenerationState.LABELLING: "The teacher labels them",
+    GenerationState.RETRYING: "The teacher is asked again for what is missing",
 }
 
 
@@ -61,17 +71,33 @@ def publish(pipeline: Pipeline) -> None:
                 logger.warning("console not written: too slow", extra={"reached": task})
                 return
             runs[task] = pipeline.runs.of_task(task, _RUNS)
-            if pointer := pipeline.runs.live(task):
-                live[task] = pointer
+        live = {pointer.task_name: pointer for pointer in pipeline.runs.live_pointers()}
+        made = _generations(pipeline)
         is_empty = not tasks and not any(
             runs.values()
         )  # a page would keep an emptied bucket from being deleted
-        pipeline.store.put_console("" if is_empty else render(tasks, live, runs))
+        pipeline.store.put_console("" if is_empty else render(tasks, live, runs, made))
     except Exception:
         logger.exception("console not written")
 
 
-def render(tasks: Sequence[str], live: Mapping[str, Live], runs: Mapping[str, Sequence[Run]]) -> str:
+def _generations(pipeline: Pipeline) -> dict[str, list[Generation]]:
+    """Return by task the newest generations that were asked for; of one that labels a dataset, its run tells."""
+    made: dict[str, list[Generation]] = {}
+    for generation in (*pipeline.generations.open(), *pipeline.generations.kept()):
+        if not generation.labels_a_dataset:
+            made.setdefault(generation.task, []).append(generation)
+    for some in made.values():
+        some.sort(key=lambda generation: (generation.created_at, generation.id), reverse=True)
+    return {task: some[:_GENERATIONS] for task, some in made.items()}
+
+
+def render(
+    tasks: Sequence[str],
+    live: Mapping[str, Live],
+    runs: Mapping[str, Sequence[Run]],
+    generations: Mapping[str, Sequence[Generation]] | None = None,
+) -> str:
     """Write the console as HTML; whatever came from outside is escaped.
 
     The same arguments give the same page, whenever it is written. It asks to be loaded again every five seconds
@@ -81,17 +107,20 @@ def render(tasks: Sequence[str], live: Mapping[str, Live], runs: Mapping[str, Se
     ----------
     tasks : sequence of str
         Names of the tasks, also of those without a run.
-    live, runs : mapping by task
-        What is live; the runs, the newest first.
+    live, runs, generations : mapping by task
+        What is live; the runs and the generations of datasets, the newest first.
     """
+    made = generations or {}
     named = [task for task in tasks if task != NO_TASK]
-    shown = [*named, *([NO_TASK] if runs.get(NO_TASK) else [])]
+    shown = [*named, *([NO_TASK] if runs.get(NO_TASK) or made.get(NO_TASK) else [])]
     every = [run for task in shown for run in runs.get(task, ())]
     page = _template().render(
         tasks=sorted(shown, key=lambda task: _latest(runs.get(task, ())), reverse=True),
         live=live,
         runs=runs,
+        generations=made,
         at_work=sum(not is_settled(run) for run in every),
+        being_made=sum(not one.state.ended for some in made.values() for one in some),
         last=max((run.history[-1].at for run in every if run.history), default=None),
         refresh=REFRESH_SECONDS,
         recent=_RECENT,
@@ -127,10 +156,10 @@ def _standing(run: Run, live: Live | None) -> str:
 
 def _steps(run: Run) -> list[str]:
     """Say of each state on the way to a verdict whether it is behind the run, or where the run is, or ahead of it."""
-    place = _COURSE.index(run.state)
-    return [
-        "behind" if step < place else "here" if step == place else "ahead" for step in range(len(_COURSE))
-    ]
+    labelled = any(moment.state is State.LABELLING for moment in run.history)
+    course = [state for state in _COURSE if labelled or state is not State.LABELLING]
+    place = course.index(run.state)
+    return ["behind" if step < place else "here" if step == place else "ahead" for step in range(len(course))]
 
 
 def _failed_gates(run: Run) -> list[dict[str, str]]:
@@ -174,10 +203,11 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"lasted": _lasted, "moment": _moment}
+    environment.filters |= {"lasted": _lasted, "moment": _moment, "dollars": dollars}
     environment.globals |= {
         "failed_gates": _failed_gates,
         "grades": grades_in_words,
+        "making": _MAKING,
         "how": _how,
         "is_settled": is_settled,
         "numbers": _numbers,

@@ -64,6 +64,9 @@ class Dataset:
         Findings that reject nothing by themselves, by name; see docs/dataset-format.md.
     warnings : list[str]
         What of them a person should look at, in sentences that quote no query.
+    to_label : list[Record]
+        A record of each query that the teacher is to answer before the dataset is used, as the task wants it; with
+        these answers there may be no `reasons`.
     """
 
     train: list[Record] = field(default_factory=list)
@@ -78,6 +81,7 @@ class Dataset:
     prior: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    to_label: list[Record] = field(default_factory=list)
 
     def findings(self) -> dict[str, Any]:
         """Return what goes into validation.json."""
@@ -210,6 +214,8 @@ def examine(
     dataset.quality = reading.findings() | assess(records, dataset.golden, task, split_off=golden is None)
     dataset.warnings = [*reading.warnings(), *warnings(dataset.quality)]
     faults = [*reading.reasons()] or list(_faults(dataset, task))
+    if not faults and _wants_labels(dataset, task):
+        dataset.to_label = without_answer(records, dataset.golden)
     dataset.reasons = faults or list(_shortcomings(dataset, task))
     return dataset
 
@@ -376,6 +382,29 @@ def _prior(answers: Sequence[Answer]) -> dict[str, Any]:
     return {"weights": serialisable_weights(mean)}
 
 
+def _wants_labels(dataset: Dataset, task: Task) -> bool:
+    """Whether the teacher is to answer what has no answer: as the task says, or if its students learn from answers."""
+    if task.dataset.label == "auto":
+        answered = sum(record.answer is not None for record in dataset.train)
+        return task.limits.labelled or ("embedded" in task.candidates and answered < task.limits.least)
+    return task.dataset.label
+
+
+def without_answer(records: Iterable[Record], golden: Iterable[Record]) -> list[Record]:
+    """Return the first record of each query that no record answers; golden queries, not trained on, are left out.
+
+    A query that has an answer in one record and none in another keeps the one that it was given.
+    """
+    asked: dict[str, Record] = {}
+    answered = {record.key for record in golden}
+    for record in records:
+        if record.answer is None:
+            asked.setdefault(record.key, record)
+        else:
+            answered.add(record.key)
+    return [record for key, record in asked.items() if key not in answered]
+
+
 def _faults(dataset: Dataset, task: Task) -> Iterable[str]:
     """Say why a dataset cannot be used, whatever the teacher would answer."""
     counts, limits = dataset.counts, task.limits
@@ -412,13 +441,13 @@ def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
         yield (
             f"{counts['prompt_only']:,} of {counts['records']:,} records have no answer, and "
             f"{_type_of(task)} trains on answers alone ({limits.source}); label them, or choose "
-            "customization.type DISTILLATION, whose teacher does"
+            f"customization.type DISTILLATION, whose teacher does{_or_have_it_labelled(counts, task)}"
         )
         return
     if counts["golden"] < MIN_GOLDEN:
         yield (
             f"the golden set would have {counts['golden']} queries, at least {MIN_GOLDEN} are needed; add labelled "
-            f"records, or put a golden set at tasks/{task.name}/golden.jsonl"
+            f"records, or put a golden set at tasks/{task.name}/golden.jsonl{_or_have_it_labelled(counts, task)}"
         )
         return
     constant = dataset.quality["constant_answers"]["share"]
@@ -432,13 +461,19 @@ def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
     if trainable < limits.least:
         yield (
             f"{trainable} records are left for training once {_set_aside(counts)} set aside; at least "
-            f"{limits.least} are needed ({limits.source})"
+            f"{limits.least} are needed ({limits.source}){_or_have_it_labelled(counts, task)}"
         )
     if trainable + counts.get("validation", 0) > limits.most:
         yield (
             f"{trainable:,} records to train on and {counts['validation']:,} to validate with are more than the "
             f"{limits.most:,} that Bedrock takes together ({limits.source}); drop fewer"
         )
+
+
+def _or_have_it_labelled(counts: dict[str, int], task: Task) -> str:
+    if not counts["prompt_only"] or task.dataset.label:
+        return ""
+    return "; or let the task say dataset.label: auto, and its teacher answers what has no answer"
 
 
 def _type_of(task: Task) -> str:

@@ -352,6 +352,8 @@ class EventBus:
 
 def _facts_of(generation: Generation) -> dict[str, Any]:
     facts: dict[str, Any] = {"request": generation.request.key, **generation.summary}
+    if generation.run_id:
+        facts |= {"dataset": generation.dataset_key, "run": generation.run_id}
     if generation.waiting:
         facts["waiting"] = generation.waiting
     if generation.trouble:

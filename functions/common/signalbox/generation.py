@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from signalbox.items import condition_of, item_of, plain, update_of
 from signalbox.run import DatasetObject, Failure, RunTable, Superseded, now, run_id_for
 
-PREFIX = "GENERATION#"
+FOLDER, PREFIX = "generations", "GENERATION#"
 DATASETS = "datasets/"
 BATCH_NAME = re.compile(r"(?P<generation>.+)-labels-[12]")
 """Names a batch job: of which generation it is, and of which round."""

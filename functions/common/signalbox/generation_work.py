@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from signalbox.generation import Generation, GenerationState, Way
+from signalbox.generation import FOLDER, Generation, GenerationState, Way
 from signalbox.generation_request import GenerationRequest, Labelling
 from signalbox.labelling import Question, output_lines, questions
 from signalbox.pipeline import Pipeline
@@ -16,7 +16,6 @@ from signalbox.store import TASK, RunStore
 from signalbox.synthetic_queries import Query
 from signalbox.task import Task
 
-FOLDER = "generations"
 REQUEST, LABELLING, QUERIES, GATHERED = "request.json", "labelling.json", "queries.jsonl", "gathered.json"
 REPORT = "report.json"
 LABELLED = "labelled.jsonl"

@@ -8,6 +8,8 @@ from typing import Any
 from botocore.config import Config
 
 from signalbox.events import OPERATOR_SOURCE, Asked, Event, PipelineEvent
+from signalbox.generation import FOLDER
+from signalbox.generation_mail import WRITERS as OF_GENERATIONS
 from signalbox.measures import grades_in_words, mattering
 from signalbox.run import NO_TASK, is_run_id
 from signalbox.store import REPORT
@@ -23,6 +25,11 @@ OUTCOMES = {
     Event.RELEASE_AWAITED: "WAITING",
     Event.MODEL_ROLLED_BACK: "ROLLED_BACK",
     Event.REQUEST_REFUSED: "REFUSED",
+    Event.LABELLING_STARTED: "LABELLING",
+    Event.GENERATION_COMPLETED: "GENERATED",
+    Event.GENERATION_REJECTED: "GENERATION_REJECTED",
+    Event.GENERATION_FAILED: "GENERATION_FAILED",
+    Event.GENERATION_STALLED: "GENERATION_STALLED",
 }
 """What a subscription can filter by, beside the task."""
 _REPORTED = {"PROMOTED", "HELD", "ROLLED_BACK"}
@@ -153,9 +160,9 @@ def _report(run_id: str, bucket: str, link: Link | None) -> str:
 
 def _where(event: PipelineEvent, bucket: str) -> str:
     run = event.detail
-    named = (
-        f"Run: {run.run_id}\nEverything about it: s3://{bucket}/runs/{run.run_id}/\n" if run.run_id else ""
-    )
+    kind, folder = ("Generation", FOLDER) if Event(event.detail_type) in OF_GENERATIONS else ("Run", "runs")
+    everything = f"Everything about it: s3://{bucket}/{folder}/{run.run_id}/"
+    named = f"{kind}: {run.run_id}\n{everything}\n" if run.run_id else ""
     return f"{named}When: {run.at:%Y-%m-%d %H:%M} UTC"
 
 
@@ -311,6 +318,7 @@ _WRITERS = {
     Event.RELEASE_AWAITED: _awaited,
     Event.MODEL_ROLLED_BACK: _rolled_back,
     Event.REQUEST_REFUSED: _refused,
+    **OF_GENERATIONS,
 }
 
 

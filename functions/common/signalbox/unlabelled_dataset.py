@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from signalbox.answer import Answer
-from signalbox.dataset import GoldenError
+from signalbox.dataset import GoldenError, without_answer
+from signalbox.generation import FOLDER
 from signalbox.generation_request import Labelling
-from signalbox.generation_work import FOLDER, LABELLED, Work
+from signalbox.generation_work import LABELLED, Work
 from signalbox.golden_sources import golden_of_task
 from signalbox.labelling import Label
 from signalbox.labelling_cost import estimate
@@ -23,21 +24,6 @@ from signalbox.task import Task
 
 _IN_MEMORY_BYTES = 32 * 1024 * 1024
 _UPLOAD = "drop the dataset again"
-
-
-def without_answer(records: Iterable[Record], held_out: Iterable[Record]) -> list[Record]:
-    """Return of each query that no record answers the first record; golden queries are not trained on, so not asked.
-
-    A query that has an answer in one record and none in another keeps the one that it was given.
-    """
-    asked: dict[str, Record] = {}
-    answered = {record.key for record in held_out}
-    for record in records:
-        if record.answer is None:
-            asked.setdefault(record.key, record)
-        else:
-            answered.add(record.key)
-    return [record for key, record in asked.items() if key not in answered]
 
 
 def estimate_of(records: Iterable[Record], asked: list[Record], task: Task, region: str) -> dict[str, Any]:

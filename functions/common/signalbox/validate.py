@@ -14,15 +14,16 @@ from signalbox.dataset import (
     Dataset,
     GoldenError,
     examine,
-    read_golden,
     read_validation_set,
     too_large,
 )
 from signalbox.dataset_cost import add_cost
 from signalbox.events import Event
+from signalbox.golden_sources import GoldenSet, golden_of_live, golden_of_task
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record, shortened
 from signalbox.run import NO_TASK, DatasetObject, Run, State
+from signalbox.run_labels import LabellingRejected, have_labelled, labels_of
 from signalbox.spec import TaskError
 from signalbox.store import GOLDEN, TASK, TASK_VALIDATION_SET, TRAIN, VALIDATION, VALIDATION_SET
 from signalbox.task import NAME_LENGTH, Task
@@ -49,18 +50,48 @@ def receive(dataset: DatasetObject, pipeline: Pipeline) -> str:
     return pipeline.runs.receive(dataset).id
 
 
-@step("validate", State.RECEIVED)
+@step("validate", State.RECEIVED, State.LABELLING)
 def validate(run: Run, pipeline: Pipeline) -> None:
-    """Check a dataset before money is spent on it: RECEIVED -> ACCEPTED | REJECTED.
+    """Check a dataset before money is spent on it: RECEIVED -> LABELLING, or either of them -> ACCEPTED | REJECTED.
 
     Writes task.json, train.jsonl, golden.jsonl and validation.json under the run, for fine-tuning validation_set.jsonl.
     """
     try:
-        task = _task_of(run, pipeline)
-        dataset = _examined(run, task, pipeline)
+        if run.state is State.LABELLING:
+            _go_on(run, pipeline)
+        else:
+            _begin(run, pipeline)
     except Rejection as rejection:
         _reject(run, rejection, pipeline)
-        return
+
+
+def _begin(run: Run, pipeline: Pipeline) -> None:
+    """Look at the dataset as it was dropped; if the task says so, the teacher labels it before it is used."""
+    task = _task_of(run, pipeline)
+    dataset = _examined(run, run.dataset, task, pipeline)
+    if dataset.to_label:
+        have_labelled(run, task, dataset, pipeline)
+    else:
+        _accept(run, task, dataset, pipeline)
+
+
+def _go_on(run: Run, pipeline: Pipeline) -> None:
+    """Look at the dataset with the teacher's answers, once they are there, by the task that has asked for them."""
+    try:
+        labelled = labels_of(run, pipeline)
+    except LabellingRejected as rejected:
+        raise Rejection(rejected.reasons) from rejected
+    if labelled is not None:
+        task = pipeline.task(run)
+        dataset = _examined(run, labelled.dataset, task, pipeline)
+        dataset.quality["labelling"] = labelled.summary
+        _accept(run, task, dataset, pipeline)
+
+
+def _accept(run: Run, task: Task, dataset: Dataset, pipeline: Pipeline) -> None:
+    add_cost(dataset, task, pipeline.bedrock.region)
+    if dataset.reasons:
+        raise Rejection(dataset.reasons, dataset.findings())
     pipeline.store.put(run.id, TASK, task.to_json())
     _put_records(run, TRAIN, dataset.train, task, pipeline)
     _put_records(run, GOLDEN, dataset.golden, task, pipeline)
@@ -82,6 +113,7 @@ def validate(run: Run, pipeline: Pipeline) -> None:
         note=note,
         summary=summary,
         patience=task.patience,
+        deployment=task.deployment,
     )
 
 
@@ -107,31 +139,30 @@ def _task_of(run: Run, pipeline: Pipeline) -> Task:
     return task
 
 
-def _examined(run: Run, task: Task, pipeline: Pipeline) -> Dataset:
-    if reason := too_large(run.dataset.size):
+def _examined(run: Run, content: DatasetObject, task: Task, pipeline: Pipeline) -> Dataset:
+    if reason := too_large(content.size):
         raise Rejection([reason])
-    golden, golden_source = _golden_of(task, pipeline)
-    dataset = _examine(run, task, pipeline, golden, golden_source)
+    with _refused_as_a_whole():
+        golden = golden_of_task(task, pipeline)
+    dataset = _examine(run, content, task, golden, pipeline)
     if golden is None and not dataset.counts["labelled"]:
         # Nothing to split a golden set from: what the live model was measured on measures this one as well.
-        golden, golden_source = _golden_of_live(task, pipeline)
+        with _refused_as_a_whole():
+            golden = golden_of_live(task, pipeline)
         if golden is not None:
-            dataset = _examine(run, task, pipeline, golden, golden_source)
-    add_cost(dataset, task, pipeline.bedrock.region)
-    if dataset.reasons:
-        raise Rejection(dataset.reasons, dataset.findings())
+            dataset = _examine(run, content, task, golden, pipeline)
     return dataset
 
 
 def _examine(
-    run: Run, task: Task, pipeline: Pipeline, golden: list[Record] | None, golden_source: str
+    run: Run, content: DatasetObject, task: Task, golden: GoldenSet | None, pipeline: Pipeline
 ) -> Dataset:
-    chunks = pipeline.store.dataset(run.dataset)
+    chunks = pipeline.store.dataset(content)
     if chunks is None:
-        raise Rejection([f"s3://{run.dataset.bucket}/{run.dataset.key} was deleted before it could be read"])
-    validation, source = _validation_set_of(task, pipeline)
+        raise Rejection([f"s3://{content.bucket}/{content.key} was deleted before it could be read"])
     accompanied = _accompanied(chunks, pipeline.heartbeat(run))
-    return examine(accompanied, task, golden, golden_source, validation, source)
+    given = (golden.records, golden.source) if golden else (None, "")
+    return examine(accompanied, task, *given, *_validation_set_of(task, pipeline))
 
 
 def _accompanied(chunks: Iterable[bytes], beat: Callable[[], None]) -> Iterator[bytes]:
@@ -139,12 +170,6 @@ def _accompanied(chunks: Iterable[bytes], beat: Callable[[], None]) -> Iterator[
     for chunk in chunks:
         beat()
         yield chunk
-
-
-def _golden_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
-    """Return the golden set that was uploaded with the task."""
-    content, source = pipeline.store.task_golden(task.name), f"tasks/{task.name}/{GOLDEN}"
-    return (None, "") if content is None else (_read_golden(content, task, source), source)
 
 
 def _validation_set_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
@@ -161,11 +186,6 @@ def _validation_set_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | N
         return read_validation_set([content], task, source), source
 
 
-def _read_golden(content: bytes, task: Task, source: str) -> list[Record]:
-    with _refused_as_a_whole():
-        return read_golden([content], task, source)
-
-
 @contextmanager
 def _refused_as_a_whole() -> Iterator[None]:
     """Reject the dataset for a file beside its task, of which every line must be usable."""
@@ -176,28 +196,12 @@ def _refused_as_a_whole() -> Iterator[None]:
         raise Rejection([str(error)], {"problems": problems}) from error
 
 
-def _golden_of_live(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
-    """Return the golden set of the run that is live, if its task asks for the same output."""
-    live = pipeline.runs.live(task.name)
-    content = pipeline.store.get(live.run_id, GOLDEN) if live else None
-    if live is None or content is None or Task.model_validate(live.task).output != task.output:
-        return None, ""
-    # The prompt of that run may have been another one; its queries and answers are the same.
-    asked_then = task.model_copy(update={"prompt": Task.model_validate(live.task).prompt})
-    source = f"golden set of the live run {live.run_id}"
-    return _read_golden(_lines(_read_golden(content, asked_then, source), task), task, source), source
-
-
 def _put_records(run: Run, name: str, records: list[Record], task: Task, pipeline: Pipeline) -> None:
     """Write records by way of a file: with a long prompt 15,000 of them take more memory than the function has."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as lines:
         lines.writelines(record.to_json(task.prompt) for record in records)
         lines.seek(0)
         pipeline.store.put(run.id, name, lines)
-
-
-def _lines(records: list[Record], task: Task) -> bytes:
-    return b"".join(record.to_json(task.prompt) for record in records)
 
 
 def _written(run: Run, findings: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from signalbox import console
 from signalbox.bedrock import Bedrock
 from signalbox.events import EventBus
+from signalbox.generation import Generation, GenerationState
 from signalbox.live import Live
 from signalbox.pipeline import Pipeline
 from signalbox.run import NO_TASK, DatasetObject, Failure, Moment, Run, RunTable, State
@@ -267,3 +268,48 @@ def test_what_a_person_does_later_is_no_part_of_a_run_s_duration() -> None:
     later = Moment(state=State.PROMOTED, at=promoted.history[-1].at + timedelta(minutes=6))
     assert promoted.model_copy(update={"history": [*promoted.history, later]}).taken == promoted.taken
     assert promoted.taken == promoted.history[-1].at - promoted.created_at
+
+
+def generation(state: GenerationState, **changes: Any) -> Generation:
+    """Return a generation that has come to a state."""
+    at = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+    content: dict[str, Any] = {
+        "id": "clip-search-0123456789ab",
+        "task_name": TASK,
+        "state": state,
+        "created_at": at,
+        "updated_at": at,
+        "request": dataset_object(key="requests/clip-search/<first>.yaml"),
+        "history": [{"state": state, "at": at}],
+    }
+    return Generation.model_validate(content | changes)
+
+
+def test_a_generation_under_way_shows_what_it_does_and_what_it_is_estimated_to_cost() -> None:
+    known = {"queries": 1200, "estimate": {"usd": 1.5}}
+    page = console.render([TASK], {}, {}, {TASK: [generation(GenerationState.LABELLING, summary=known)]})
+    said = text_of(page)
+    assert "The teacher labels them" in said
+    assert "1200" in said and "$1.50" in said
+    assert "1 dataset is being made; this page loads itself again" in said
+    assert "<first>" not in page
+
+
+def test_a_generation_that_is_over_shows_its_figures_and_its_run() -> None:
+    made = {
+        "counts": {"records": 1000, "without_answer": 3},
+        "noise": 0.0312,
+        "cost": {"usd": 0.75},
+        "balance_reasons": ["sound leads in 20 % instead of 33 %"],
+    }
+    over = generation(GenerationState.COMPLETED, summary=made, run_id="clip-search-ba9876543210")
+    said = text_of(console.render([TASK], {}, {}, {TASK: [over]}))
+    for part in ("1000", "0.0312", "$0.75", "sound leads in 20 %", "clip-search-ba9876543210"):
+        assert part in said
+
+
+def test_a_generation_that_failed_shows_why_and_what_to_do() -> None:
+    failure = {"step": "label", "reason": "no answer could be used", "remedy": "mend the prompt"}
+    failed = generation(GenerationState.FAILED, failure=failure)
+    said = text_of(console.render([TASK], {}, {}, {TASK: [failed]}))
+    assert "no answer could be used" in said and "mend the prompt" in said
