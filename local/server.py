@@ -65,6 +65,7 @@ class Options:
     state: Path = PROJECT / STATE_FOLDER
     reset: bool = False
     workers: int = WORKERS_PER_FUNCTION
+    query_log_share: float = 0.0
     template: Path = PROJECT / "template.yaml"
     tasks: Path = PROJECT / "tasks"
 
@@ -161,7 +162,11 @@ class _App:
     def boot(self) -> tuple[dict[str, str], list[str], str]:
         """Deploy the template where it differs from what is deployed; push the tasks that are missing."""
         # There is no CodeDeploy here, and one client has no traffic to be moved by and by.
-        parameters = {"NudgeAfterSeconds": str(NUDGE_AFTER_SECONDS), "RouteDeployment": "AllAtOnce"}
+        parameters = {
+            "NudgeAfterSeconds": str(NUDGE_AFTER_SECONDS),
+            "RouteDeployment": "AllAtOnce",
+            "QueryLogShare": f"{self.options.query_log_share:g}",
+        }
         self.package = stack.package(self.options.template, parameters)
         if _deployed_digest(self.state) == self.package.digest:
             outputs = stack.outputs(boto3.client("cloudformation"))

@@ -41,6 +41,13 @@ def add(commands: Any) -> None:
         metavar="N",
         help="processes that a function may have at a time (default: %(default)s)",
     )
+    parser.add_argument(
+        "--query-log-share",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the queries that the router keeps, masked, for `data from-query-log` (default: none)",
+    )
     parser.add_argument("--json", action="store_true", help="`ready` is followed by JSON in any case")
     parser.set_defaults(run=run)
 
@@ -54,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
             state=options.state,
             reset=options.reset,
             workers=options.workers,
+            query_log_share=options.query_log_share,
         ),
         announce=lambda app: print("ready", json.dumps(app), flush=True),
     )

@@ -36,6 +36,18 @@ examples:
   python -m local data from-logs logs/ --task video-search --out real.jsonl --model "*nova-pro*" --since 2026-11-01
   python -m local data from-logs logs/ --task video-search --out real.jsonl --prompts-only --query-pattern 'Query: (.+)'
 """
+_FROM_QUERY_LOG = """\
+Makes a dataset of prompts of what the router keeps of the queries it is asked, if the parameter QueryLogShare of the
+stack says so (docs/query-log.md): one record for each different query. Of the app on this machine, of a stack in AWS
+with --stack, or of copies of the files. No query is printed. Exits 0 done, 4 no query was found, 7 something could not
+be read and is listed.
+"""
+_FROM_QUERY_LOG_EXAMPLES = """\
+examples:
+  python -m local data from-query-log --task video-search --out asked.jsonl
+  python -m local data from-query-log --task video-search --out strange.jsonl --familiarity-below 0.05 --stack signalbox
+  python -m local data from-query-log copies/video-search --task video-search --out asked.jsonl --since 2026-11-01
+"""
 
 
 class CannotUse(Exception):
@@ -51,6 +63,15 @@ def add(commands: Any) -> None:
     _add_check(_action(actions, "check", "check a dataset before it is uploaded", _CHECK, _CHECK_EXAMPLES))
     _add_from_logs(
         _action(actions, "from-logs", "make a dataset of invocation logs", _FROM_LOGS, _FROM_LOGS_EXAMPLES)
+    )
+    _add_from_query_log(
+        _action(
+            actions,
+            "from-query-log",
+            "make a dataset of the router's own queries",
+            _FROM_QUERY_LOG,
+            _FROM_QUERY_LOG_EXAMPLES,
+        )
     )
 
 
@@ -112,8 +133,7 @@ def _add_from_logs(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="ID", help="only calls of this model or inference profile; * stands for anything"
     )
     parser.add_argument("--prompts-only", action="store_true", help="leave out what the models answered")
-    parser.add_argument("--since", metavar="TIME", help="only calls from this date or moment on, in UTC")
-    parser.add_argument("--until", metavar="TIME", help="only calls before this moment, or up to this date")
+    _add_span(parser)
     parser.add_argument(
         "--query-pattern",
         metavar="REGEX",
@@ -123,8 +143,40 @@ def _add_from_logs(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--port", type=int, help=f"the app on this machine ({PORT} if you did not choose another)"
     )
+    _add_account(place)
+
+
+def _add_from_query_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="files, folders or s3:// addresses to read instead of the app's own bucket",
+    )
+    _add_out(parser)
+    parser.add_argument(
+        "--familiarity-below",
+        type=float,
+        metavar="X",
+        help="only queries that the embedded student knew less well than this (0 to 1): what it has yet to learn",
+    )
+    _add_span(parser)
+    place = parser.add_argument_group("whose queries")
+    place.add_argument(
+        "--port", type=int, default=PORT, help="the app on this machine (default: %(default)s)"
+    )
+    place.add_argument("--stack", metavar="NAME", help="a stack in AWS, with your own credentials")
+    _add_account(place)
+
+
+def _add_account(place: Any) -> None:
     place.add_argument("--region", help="region in AWS (default: that of the profile)")
     place.add_argument("--profile", help="profile of the AWS CLI")
+
+
+def _add_span(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", metavar="TIME", help="only from this date or moment on, in UTC")
+    parser.add_argument("--until", metavar="TIME", help="only before this moment, or up to this date")
 
 
 def _add_out(parser: argparse.ArgumentParser) -> None:

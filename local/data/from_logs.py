@@ -1,54 +1,21 @@
 """`data from-logs`: a dataset of what was really asked of models, out of Bedrock's model invocation logs."""
 
 import argparse
-import json
 import re
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any
 
-from local.data.command import DONE, LEFT, NOTHING, CannotUse
+from local.data.command import CannotUse
 from local.data.invocation_log import Call, Entry, NotAnEntry, Skipped, call_of, entries
 from local.data.log_files import Fault, LogFile, Unreadable, files_of
 from local.data.places import s3_client
-from local.data.query_sample import QuerySample
-from local.data.summary import in_words
+from local.data.reading import Reading, conclude, moment, sample_for
 from local.data.task_folder import task_at
 from signalbox.task import Task
 
-_LISTED_FAULTS = 1_000
 _HOUR = re.compile(r"(?:^|/)(\d{4})/(\d{2})/(\d{2})/(\d{2})/[^/]+$")
-
-
-@dataclass
-class Reading:
-    """What was read of the logs: files, entries, and what was left out, by reason."""
-
-    files: int = 0
-    entries: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    faults: list[Fault] = field(default_factory=list)
-    unreadable: int = 0
-
-    def note(self, fault: Fault) -> None:
-        """Count something that could not be read, and list it while there is room."""
-        self.unreadable += 1
-        if len(self.faults) < _LISTED_FAULTS:
-            self.faults.append(fault)
-
-    def figures(self) -> dict[str, Any]:
-        """Return it as it is printed."""
-        return {
-            "files": self.files,
-            "entries": self.entries,
-            "skipped": dict(self.skipped.most_common()),
-            "unreadable": self.unreadable,
-            "faults": [asdict(fault) for fault in self.faults],
-        }
 
 
 @dataclass(frozen=True)
@@ -107,25 +74,14 @@ class Filter:
 def run(options: argparse.Namespace) -> int:
     """Read the logs, write the dataset, and print what became of them."""
     _, task = task_at(options.task)
-    reading, sample = Reading(), QuerySample(task, _limit(options.limit))
-    if options.out.exists():
-        raise CannotUse(f"{options.out} is there already; name another file, or remove it")
+    reading, sample = Reading(), sample_for(options, task)
     wanted, question = _filter(options), _question(options.query_pattern, task)
     for call in _calls(options, wanted, reading):
         try:
             sample.add(question(call.prompt), call.answer)
         except Skipped as reason:
             reading.skipped[str(reason)] += 1
-    figures = {"task": task.name, "out": str(options.out), **reading.figures(), **sample.figures()}
-    if figures["records"]:
-        sample.write(options.out)
-    if options.json:
-        print(json.dumps(figures, ensure_ascii=False))
-    else:
-        print(*in_words(figures, task, sys.stdout.isatty()), sep="\n")
-    if not figures["records"]:
-        return NOTHING
-    return LEFT if reading.unreadable else DONE
+    return conclude(options, task, reading, sample)
 
 
 def _calls(options: argparse.Namespace, wanted: Filter, reading: Reading) -> Iterator[Call]:
@@ -162,12 +118,6 @@ def _entries(file: LogFile, reading: Reading) -> Iterator[tuple[int, Entry]]:
                 yield number, entry
 
 
-def _limit(limit: int) -> int:
-    if limit < 1:
-        raise CannotUse("--limit must be at least 1")
-    return limit
-
-
 def _filter(options: argparse.Namespace) -> Filter:
     pairs = [text.partition("=") for text in options.metadata]
     if any(not key or not equals for key, equals, _ in pairs):
@@ -175,25 +125,9 @@ def _filter(options: argparse.Namespace) -> Filter:
     return Filter(
         {key: value for key, _, value in pairs},
         options.model or "",
-        _moment(options.since, "--since"),
-        _moment(options.until, "--until", end=True),
+        moment(options.since, "--since"),
+        moment(options.until, "--until", end=True),
     )
-
-
-def _moment(text: str | None, option: str, *, end: bool = False) -> datetime | None:
-    """Read a date or a moment in UTC; where a span ends, a date is its last day."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        is_date = len(text) <= len("2026-11-21") and bool(date.fromisoformat(text))
-    except ValueError as error:
-        raise CannotUse(
-            f"{option} wants a date or a moment such as 2026-11-21T08:00, not {text!r}"
-        ) from error
-    if end and is_date:
-        moment += timedelta(days=1)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _question(pattern: str | None, task: Task) -> Callable[[str], str]:

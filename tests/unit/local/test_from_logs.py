@@ -1,4 +1,4 @@
-"""`data from-logs`: a dataset of invocation logs in a folder; broken files lose nothing else, and no query is printed."""
+"""`data from-logs`: a dataset of invocation logs in a folder; nothing else is lost by what is broken, or printed."""
 
 import json
 import random
