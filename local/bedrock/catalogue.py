@@ -48,7 +48,8 @@ class FoundationModel:
 
 MODELS = (
     FoundationModel(TEACHER, "Local teacher"),
-    FoundationModel(STUDENT, "Local student", ("DISTILLATION", "FINE_TUNING")),
+    # GetFoundationModel's service model has no word for the last one; a model's own page has it on AWS.
+    FoundationModel(STUDENT, "Local student", ("DISTILLATION", "FINE_TUNING", "REINFORCEMENT_FINE_TUNING")),
     FoundationModel(BASE, "Local base"),
     FoundationModel(BASELINE, "Local baseline"),
     FoundationModel(JUDGE, "Local judge", converses=False),

@@ -1,4 +1,4 @@
-"""Model customization jobs: distillation and fine-tuning of `local.student`."""
+"""Model customization jobs: distillation, fine-tuning and reinforcement fine-tuning of `local.student`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -213,6 +213,7 @@ class CustomizationJobs:
             .get("distillationConfig", {})
             .get("teacherModelConfig", {})
         )
+        reinforcement = document.get("customizationConfig", {}).get("rftConfig", {})
         folder = f"model-customization-job-{names.last_part(job.arn)}"
         return TrainingOrder(
             state_folder=str(self._context.folder),
@@ -226,6 +227,8 @@ class CustomizationJobs:
             model_path=str(model_path(self._context.folder, document["customModelArn"])),
             epochs=int(document["hyperParameters"].get("epochCount", DEFAULT_EPOCHS)),
             longest_answer=teacher.get("maxResponseLengthForInference"),
+            reward_function_arn=reinforcement.get("graderConfig", {}).get("lambdaGrader", {}).get("lambdaArn", ""),
+            reinforcement=reinforcement.get("hyperParameters", {}),
         )
 
     def _hear(self, arn: str, news: dict[str, Any], outcome: dict[str, Any]) -> None:
@@ -357,6 +360,8 @@ def _checked(parameters: dict[str, Any]) -> str:
             raise invalid(
                 f"Distillation takes no hyperparameters, but got {', '.join(sorted(hyperparameters))}."
             )
+    elif kind == "REINFORCEMENT_FINE_TUNING":
+        _check_reinforcement(parameters)
     else:
         if "customizationConfig" in parameters:
             raise invalid("customizationConfig is only valid for the customization types that it names.")
@@ -381,6 +386,20 @@ def _check_teacher(parameters: dict[str, Any], student: str) -> None:
         )
     if teacher.get("maxResponseLengthForInference", 1) < 1:
         raise invalid("maxResponseLengthForInference must be at least 1.")
+
+
+def _check_reinforcement(parameters: dict[str, Any]) -> None:
+    """The bounds of the hyperparameters stand in the service model, and are checked with it."""
+    configuration = parameters.get("customizationConfig", {}).get("rftConfig", {})
+    if "lambdaGrader" not in configuration.get("graderConfig", {}):
+        raise invalid(
+            "customizationConfig.rftConfig.graderConfig is required for the customization type "
+            "REINFORCEMENT_FINE_TUNING."
+        )
+    if parameters.get("hyperParameters"):
+        raise invalid(
+            "The hyperparameters of REINFORCEMENT_FINE_TUNING belong into customizationConfig.rftConfig."
+        )
 
 
 def _check_hyperparameters(hyperparameters: dict[str, str]) -> None:

@@ -22,6 +22,10 @@ class DatasetError(Exception):
     """An input object that a job cannot work with; the message becomes the job's failure message."""
 
 
+class RewardError(Exception):
+    """A reward function that a job cannot work with; the message becomes the job's failure message."""
+
+
 def invalid(message: str) -> BedrockError:
     """Return a `ValidationException`."""
     return BedrockError("ValidationException", message)

@@ -77,7 +77,7 @@ class Knowledge:
         It is the mean of the known answers, or equal shares of what the prompt names. About one answer in
         eight, chosen by a hash of the query, is wrapped in prose or in a code fence.
         """
-        form, scores = self._prior(prompt)
+        form, scores = self.prior(prompt)
         answer = form.write(scores, "The average of what is known; this model was not trained for the task.")
         if bucket(query, _UNUSUAL_IN, "unusual"):
             return answer
@@ -89,7 +89,7 @@ class Knowledge:
         sources = self._sources(prompt)
         index = self._keep((share, prompt), sources, lambda: self._build(sources, prompt, share))
         if index is None:
-            form, scores = self._prior(prompt)
+            form, scores = self.prior(prompt)
             return form.write(scores, "No labelled example is known.")
         return index.answer(query)
 
@@ -102,7 +102,8 @@ class Knowledge:
         except DatasetError:
             return None
 
-    def _prior(self, prompt: str) -> tuple[Form, np.ndarray]:
+    def prior(self, prompt: str) -> tuple[Form, np.ndarray]:
+        """Return the form of the answers to a prompt, and the scores that a model which does not know the task has."""
         sources = self._sources(prompt)
 
         def build() -> tuple[Form, np.ndarray]:

@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from local.bedrock.errors import DatasetError
+from local.bedrock.errors import DatasetError, RewardError
 from local.bedrock.objects import Objects, join
+from local.bedrock.reward_function import RewardFunction
 from local.bedrock.records import Problem, TrainingRecord, read_records, training_records
 from local.bedrock.store import Store
 from local.bedrock.text import bucket, first_tokens
@@ -31,7 +32,10 @@ _NICENESS = 10
 
 @dataclass(frozen=True)
 class TrainingOrder:
-    """What to train. URIs are `s3://`; `artifacts_uri` is the prefix that the job's artefacts go to."""
+    """What to train. URIs are `s3://`; `artifacts_uri` is the prefix that the job's artefacts go to.
+
+    `reinforcement` are the hyperparameters of a reinforcement fine-tuning job.
+    """
 
     state_folder: str
     aws_endpoint: str
@@ -42,6 +46,8 @@ class TrainingOrder:
     epochs: int = DEFAULT_EPOCHS
     longest_answer: int | None = None
     validation_uris: list[str] = field(default_factory=list)
+    reward_function_arn: str = ""
+    reinforcement: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the order as one line."""
@@ -54,8 +60,14 @@ def main() -> None:
     order = TrainingOrder(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        run(order, report, Objects(order.aws_endpoint))
-    except DatasetError as error:
+        if order.customization_type == "REINFORCEMENT_FINE_TUNING":
+            from local.bedrock.reinforcement import run as reinforce
+
+            ask = RewardFunction(order.aws_endpoint, order.reward_function_arn)
+            reinforce(order, report, Objects(order.aws_endpoint), ask)
+        else:
+            run(order, report, Objects(order.aws_endpoint))
+    except (DatasetError, RewardError) as error:
         report({"failure": str(error)})
 
 
