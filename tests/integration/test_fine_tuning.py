@@ -1,13 +1,15 @@
 """A task whose student is fine-tuned on labelled records: what the job is given, and what becomes of it."""
 
+import html
 import json
 
+import jsonschema
 import pytest
 
 from signalbox.run import State
 from tests.builders import QUERIES, labelled, line, truth, tuned_spec
 from tests.integration.cloud import Cloud
-from tests.unit.template.stack import DATA_BUCKET
+from tests.unit.template.stack import DATA_BUCKET, PROJECT
 
 TWENTY = [f"bells ringing over the {number} hills" for number in range(20)]
 
@@ -69,6 +71,46 @@ def test_without_a_validation_set_the_job_is_given_none(cloud: Cloud) -> None:
     cloud.upload_task(tuned_spec(customization=customization))
     run_id = cloud.finish(cloud.drop(labelled())).id
     assert "validationDataConfig" not in cloud.bedrock.jobs[run_id]["request"]
+
+
+def metrics_file(loss: str, *values: float) -> bytes:
+    rows = "".join(f"{step},{step + 1},{value},1\n" for step, value in enumerate(values))
+    return f"step_number,epoch_number,{loss},perplexity\n{rows}".encode()
+
+
+def test_losses_that_the_job_left_stand_in_metrics_and_report(cloud: Cloud) -> None:
+    # Given a run whose job leaves its files, and overfits
+    cloud.upload_task(tuned_spec())
+    run_id = cloud.drop(labelled())
+    folder = f"runs/{run_id}/customization/model-customization-job-abc/"
+    for name, content in (
+        ("training_artifacts/step_wise_training_metrics.csv", metrics_file("training_loss", 1, 0.6, 0.2)),
+        (
+            "validation_artifacts/post_fine_tuning_validation/validation_metrics.csv",
+            metrics_file("validation_loss", 0.9, 0.7, 0.8),
+        ),
+    ):
+        cloud.s3.put_object(Bucket=DATA_BUCKET, Key=folder + name, Body=content)
+    # When it is decided upon
+    cloud.finish(run_id)
+    # Then both tell it, and warn
+    metrics = cloud.read(run_id, "metrics.json")
+    jsonschema.validate(metrics, json.loads((PROJECT / "docs/metrics.schema.json").read_text()))
+    assert metrics["losses"]["by_epoch"] == [
+        {"epoch": 1, "training": 1.0, "validation": 0.9},
+        {"epoch": 2, "training": 0.6, "validation": 0.7},
+        {"epoch": 3, "training": 0.2, "validation": 0.8},
+    ]
+    report = (cloud.store.get(run_id, "report.html") or b"").decode()
+    assert metrics["losses"]["warning"] in html.unescape(report)
+    assert "Loss of the custom model by epoch" in report
+
+
+def test_without_these_files_no_run_fails(cloud: Cloud) -> None:
+    cloud.upload_task(tuned_spec())
+    run = cloud.finish(cloud.drop(labelled()))
+    assert run.state is State.PROMOTED
+    assert "losses" not in cloud.read(run.id, "metrics.json")
 
 
 @pytest.mark.parametrize(

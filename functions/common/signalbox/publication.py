@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from signalbox import cost, judging
+from signalbox import cost, judging, losses
 from signalbox.events import RESULTS_FIRST
 from signalbox.pipeline import Pipeline
 from signalbox.report import gather, render
@@ -69,11 +69,17 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
         | metrics
         | {
             "gates": run.summary["gates"],
+            **_losses(run, pipeline),
             "provenance": _provenance(run, task, region),
             "run_cost": cost.of_run(task, findings["counts"], metrics, region),
         }
         | ({"rolled_back": withdrawn} if withdrawn else {})
     )
+
+
+def _losses(run: Run, pipeline: Pipeline) -> dict[str, Any]:
+    found = losses.of_run(run.id, pipeline.store)
+    return {"losses": found} if found else {}
 
 
 def _with_no_grade(live: dict[str, Any], task: Task) -> dict[str, Any]:

@@ -22,7 +22,7 @@ __all__ = ["ReportData", "gather", "render"]
 
 TITLES = {
     "embedded": "Embedded student",
-    "bedrock": "Distilled model",
+    "bedrock": "Custom model",
     "base": "Base model",
     "baseline": "Baseline",
     "live": "Live when measured",

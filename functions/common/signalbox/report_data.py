@@ -1,7 +1,5 @@
 """What the report shows of a run beside its metrics: read from the run's prefix, and reduced to what a page holds."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -10,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from signalbox import losses
 from signalbox.answer import Answer, AnswerError, parse_answer
 from signalbox.grading import absolute_errors
 from signalbox.pipeline import Pipeline
@@ -219,19 +218,18 @@ def _distributed(weights: np.ndarray, signals: Sequence[str]) -> list[Distributi
 
 
 def _curves(run: Run, pipeline: Pipeline) -> Iterator[Curve]:
-    """Read the losses that Bedrock and the embedded student's training left.
-
-    Where Bedrock puts them: Amazon Bedrock user guide, "Analyze the results of a model customization job".
-    """
-    training = pipeline.store.found(run.id, CUSTOMIZATION, "step_wise_training_metrics.csv")
-    validation = pipeline.store.found(run.id, CUSTOMIZATION, "validation_metrics.csv")
+    """Read the losses that Bedrock and the embedded student's training left."""
+    training = pipeline.store.found(run.id, CUSTOMIZATION, losses.TRAINING_FILE)
+    validation = pipeline.store.found(run.id, CUSTOMIZATION, losses.VALIDATION_FILE)
     sources = (
-        ("Distilled model", training, validation, "step_number"),
+        ("Custom model", training, validation, losses.STEP),
         ("Embedded student", *[[pipeline.store.get(run.id, STUDENT_CURVE) or b""]] * 2, "step"),
     )
     for title, trained, validated, step in sources:
         curve = Curve(
-            title, _points(trained, step, "training_loss"), _points(validated, step, "validation_loss")
+            title,
+            _points(trained, step, losses.TRAINING_LOSS),
+            _points(validated, step, losses.VALIDATION_LOSS),
         )
         if curve.training or curve.validation:
             yield curve
@@ -239,15 +237,6 @@ def _curves(run: Run, pipeline: Pipeline) -> Iterator[Curve]:
 
 def _points(files: Sequence[bytes], step: str, loss: str) -> tuple[tuple[float, float], ...]:
     """Return (step, loss) of CSV files, thinned out evenly to 300; a line without two numbers has no point."""
-    points = []
-    for content in files:
-        for row in csv.DictReader(io.StringIO(content.decode(errors="replace"))):
-            try:
-                point = float(row[step]), float(row[loss])
-            except (KeyError, TypeError, ValueError):
-                continue
-            if all(map(math.isfinite, point)):
-                points.append(point)
-    points.sort()
+    points: list[tuple[float, float]] = sorted((at, value) for at, value in losses.rows(files, step, loss))
     thinned = points[:: max(1, math.ceil(len(points) / MOST_POINTS))]
     return tuple(thinned if not points or thinned[-1] == points[-1] else [*thinned, points[-1]])

@@ -92,7 +92,7 @@ def test_a_gate_shows_value_interval_limit_and_verdict_and_its_reason_where_it_s
 
 def test_every_candidate_stands_in_it_with_its_numbers(page: str) -> None:
     shown = text_of(page)
-    for title in ("Distilled model", "Embedded student", "Base model", "Baseline", "Live when measured"):
+    for title in ("Custom model", "Embedded student", "Base model", "Baseline", "Live when measured"):
         assert title in shown
     assert "Standard deviation 0.81" in shown
     assert "Answers without a grade 2" in shown
@@ -152,7 +152,7 @@ def test_without_labelled_training_records_distributions_are_of_the_golden_set()
 def test_curves_are_bedrocks_and_the_embedded_students() -> None:
     distilled, embedded = weights_case().data().curves
     assert (distilled.title, len(distilled.training), distilled.validation) == (
-        "Distilled model",
+        "Custom model",
         40,
         ((20.0, 0.1), (40.0, 0.05)),
     )
