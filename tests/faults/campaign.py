@@ -13,6 +13,7 @@ from signalbox import distill, publication
 from signalbox.run import State
 from signalbox.training import Trained
 from tests.faults.faults import KINDS, TRANSIENT, Call, applies
+from tests.faults.fingerprint import fingerprint
 from tests.faults.invariants import broken
 from tests.faults.quick import quick_answers
 from tests.faults.scenarios import Scenario
@@ -46,6 +47,8 @@ class Campaign:
         Every call that a handler makes in the undisturbed course.
     deliveries : int
         How many there are in it.
+    followed : dict[bytes, list[str]]
+        By the fingerprint of what faults have left, what did not hold in the end.
     """
 
     def __init__(self, scenario: Scenario, world: World) -> None:
@@ -59,6 +62,7 @@ class Campaign:
         self._begun = world.moment()
         self.points: list[Point] = []
         self.deliveries = 0
+        self.followed: dict[bytes, list[str]] = {}
         self._record()
         self._must_hold("undisturbed")
 
@@ -79,7 +83,10 @@ class Campaign:
         return Watching(steps, until_retired=self.scenario.retired)
 
     def befall(self, point: Point, kind: str) -> list[str]:
-        """Go back to before a call, let a fault befall it, let watch heal, and return what does not hold."""
+        """Go back to before a call, let a fault befall it, let watch heal, and return what does not hold.
+
+        What leaves the very world that another fault has left before is not followed to the end a second time.
+        """
         world, call = self._world, point.call
         world.back_to(point.before)
         world.retries = 2 if self.scenario.answered and call.function == "promote" else 0
@@ -89,10 +96,17 @@ class Campaign:
         else:
             place = (call.function, call.invocation, call.number)
             world.plan = lambda one: kind if (one.function, one.invocation, one.number) == place else None
-        world.drive(_DENIED if kind == "denied for good" else self._watching())
+        world.step()
         assert world.befallen, f"{call} was not made again"
         may_end = _REFUSED if kind.startswith("denied") else frozenset()
-        return broken(world, self.scenario, may_end, may_stay=kind == "denied for good")
+        if kind == "denied for good":
+            world.drive(_DENIED)
+            return broken(world, self.scenario, may_end, for_good=True)
+        left = bytes(bool(may_end)) + fingerprint(world)
+        if left not in self.followed:
+            world.drive(self._watching())
+            self.followed[left] = broken(world, self.scenario, may_end)
+        return self.followed[left]
 
     def lose(self, number: int, times: int = 0) -> list[str]:
         """Lose the event of one delivery, or hand it over so many times more."""

@@ -19,7 +19,7 @@ _TOLD = {
 
 
 def broken(
-    world: World, scenario: Scenario, may_end: frozenset[State] = frozenset(), may_stay: bool = False
+    world: World, scenario: Scenario, may_end: frozenset[State] = frozenset(), for_good: bool = False
 ) -> list[str]:
     """Return what does not hold, in words.
 
@@ -27,19 +27,20 @@ def broken(
     ----------
     may_end : frozenset[State]
         How the last run may end too, by the fault that befell it.
-    may_stay : bool
-        Whether deployments that nobody needs may be left: nobody can delete what is denied for good.
+    for_good : bool
+        Whether something is denied for good: deployments that nobody can delete may be left, and results that nobody
+        can write may be missing; people are told all the same.
     """
     runs = runs_of(world)
     found = [f"{len(runs)} runs, not {len(scenario.ends)}"] if len(runs) != len(scenario.ends) else []
     for number, (run, state) in enumerate(zip(runs, scenario.ends.values(), strict=False)):
         allowed = {state} | (may_end if number == len(runs) - 1 else set())
-        found += [f"run {number}: {fault}" for fault in _of_run(world, run, allowed)]
+        found += [f"run {number}: {fault}" for fault in _of_run(world, run, allowed, for_good)]
     as_wanted = all(run.state is state for run, state in zip(runs, scenario.ends.values(), strict=False))
     found += _of_bedrock(world, runs)
     found += _of_pointer(world, runs, scenario.live if as_wanted else None)
     found += _of_objects(world, runs)
-    if scenario.retired and as_wanted and not may_stay and world.bedrock.deployments:
+    if scenario.retired and as_wanted and not for_good and world.bedrock.deployments:
         found.append(f"deployments are left: {list(world.bedrock.deployments)}")
     if list(world.runs.active()):
         found.append("a run is still open")
@@ -51,7 +52,7 @@ def broken(
     return found
 
 
-def _of_run(world: World, run: Run, allowed: set[State]) -> Iterator[str]:
+def _of_run(world: World, run: Run, allowed: set[State], for_good: bool) -> Iterator[str]:
     if run.state not in allowed:
         why = run.failure.model_dump() if run.failure else run.reason or run.waiting
         yield f"is {run.state} and not {'/'.join(sorted(allowed))}: {why}"
@@ -75,7 +76,8 @@ def _of_run(world: World, run: Run, allowed: set[State]) -> Iterator[str]:
     if run.state in PROMOTABLE:
         for name in (METRICS, REPORT):
             if not world.store.has(run.id, name):
-                yield f"has no {name}"
+                if not for_good:
+                    yield f"has no {name}"
             elif name == METRICS and world.read(run.id, METRICS)["verdict"] != run.state:
                 yield f"metrics.json says {world.read(run.id, METRICS)['verdict']}, the table {run.state}"
 

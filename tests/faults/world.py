@@ -21,7 +21,7 @@ from tests.faults.faults import AFTER, ANSWERS, TIMEOUTS, Call, Crash, cut_body,
 from tests.integration import cloud as account
 from tests.integration.cloud import PROJECT, TABLE, Cloud, Event
 from tests.scripted_bedrock import REGION
-from tests.unit.template.stack import ACCOUNT
+from tests.unit.template.stack import ACCOUNT, DATA_BUCKET
 
 _SERVICES = ("s3", "dynamodb", "events", "sns", "cloudwatch", "bedrock", "bedrock-runtime")
 _KEPT = ("s3", "dynamodb", "cloudwatch")
@@ -310,6 +310,20 @@ class World(Cloud):
             for moved in (*moments, *(item.attrs[name] for name in _MOVED if name in item.attrs)):
                 at = datetime.fromisoformat(moved.value) - by
                 moved.value = at.isoformat().replace("+00:00", "Z")
+
+    # What there is, without a call.
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return the table's items as DynamoDB writes them."""
+        table = _backend("dynamodb")[ACCOUNT][REGION].tables[TABLE]
+        return [item.to_json()["Attributes"] for item in table.all_items()]
+
+    def objects(self) -> Iterator[tuple[str, str, bytes]]:
+        """Yield key, version id and content of every version of an object, and of delete markers, which are empty."""
+        bucket = _backend("s3")[ACCOUNT]["aws"].buckets[DATA_BUCKET]
+        for key, versions in bucket.keys.lists():
+            for one in versions:
+                yield key, str(one.version_id), getattr(one, "value", b"")
 
     # Time.
 
