@@ -1,4 +1,4 @@
-"""What an app has made, by run, and its removal by a person: listed first, part after part, until nothing is left."""
+"""What an app has made, by run and generation, and its removal by a person: listed first, until nothing is left."""
 
 import time
 from collections.abc import Callable, Collection
@@ -8,8 +8,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.client import App
+from signalbox.batch_inference import BatchInference
 from signalbox.bedrock import Bedrock, Busy
+from signalbox.deployments import Committed
 from signalbox.events import EventBus
+from signalbox.generation import FOLDER as GENERATIONS
+from signalbox.generation import PREFIX as GENERATION_PREFIX
+from signalbox.generation import Generation, GenerationState, GenerationTable
+from signalbox.generation_retention import erase
 from signalbox.live import LIVE_PREFIX, Live
 from signalbox.pipeline import Pipeline
 from signalbox.removal import StepAtWork, remove_at_bedrock, remove_run
@@ -61,18 +67,49 @@ class Holding:
 
 
 @dataclass
+class Making:
+    """What there is of one generation; the generation is None where only objects are left."""
+
+    generation_id: str
+    generation: Generation | None = None
+    versions: list[Version] = field(default_factory=list)
+
+    @property
+    def task(self) -> str:
+        """The task that it is of."""
+        return task_of(self.generation_id)
+
+    def belongs_to(self, run_ids: Collection[str]) -> bool:
+        """Tell whether it made or labelled the dataset of one of these runs."""
+        made = self.generation.run_id if self.generation else ""
+        return self.generation_id in run_ids or made in run_ids
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a person is shown."""
+        return {
+            "generation_id": self.generation_id,
+            "task": self.task,
+            "state": self.generation.state if self.generation else "",
+            "objects": len(self.versions),
+            "bytes": sum(version.size for version in self.versions),
+        }
+
+
+@dataclass
 class Inventory:
-    """What is to be removed: runs, and beside them objects and items that are of a task or of the whole app."""
+    """What is to be removed: runs, generations, and beside them what is of a task or of the whole app."""
 
     holdings: list[Holding]
     versions: list[Version]
     items: list[str]
     pointers: dict[str, Live]
+    makings: list[Making] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return what a person is shown."""
         return {
             "runs": [holding.as_json() for holding in self.holdings],
+            "generations": [making.as_json() for making in self.makings],
             "other_objects": len(self.versions),
             "other_bytes": sum(version.size for version in self.versions),
             "other_items": self.items,
@@ -81,13 +118,13 @@ class Inventory:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing of it."""
-        return not (self.holdings or self.versions or self.items)
+        return not (self.holdings or self.makings or self.versions or self.items)
 
 
 def take_inventory(
     app: App, *, run_id: str = "", task: str = "", with_live: Collection[str] = ()
 ) -> tuple[Inventory, list[Holding]]:
-    """Return what there is of a run, of a task, or (given neither) of all, and the runs of it that are to stay.
+    """Return what there is of a run or generation, a task, or (given neither) of all, and the runs that are to stay.
 
     Parameters
     ----------
@@ -115,6 +152,14 @@ def take_inventory(
     inventory = Inventory(
         removed, [], [], {name: live for name, live in pointers.items() if name in with_live}
     )
+    served = {run for name in spared for run in pointers[name].run_ids}
+    inventory.makings = [
+        making
+        for making in _makings(app, items, versions)
+        if (not run_id or making.generation_id == run_id)
+        and (not task or making.task == task)
+        and not making.belongs_to(served)
+    ]
     if not run_id:
         of_runs = {(version.key, version.version_id) for one in holdings for version in one.versions}
         inventory.versions = [
@@ -123,7 +168,9 @@ def take_inventory(
             if (version.key, version.version_id) not in of_runs and _is_of(version.key, task, spared)
         ]
         inventory.items = sorted(
-            key for key, item in items.items() if "#" in key and _item_is_of(key, item, task, spared)
+            key
+            for key, item in items.items()
+            if "#" in key and not key.startswith(GENERATION_PREFIX) and _item_is_of(key, item, task, spared)
         )
     return inventory, kept
 
@@ -150,6 +197,8 @@ def remove(app: App, inventory: Inventory, say: Callable[[str], None]) -> list[s
         )
     for holding in inventory.holdings:
         attempt(holding.run_id, lambda one=holding: _remove(one, inventory.pointers, pipeline))
+    for making in inventory.makings:
+        attempt(making.generation_id, lambda one=making: _remove_making(one, pipeline))
     for key in inventory.items:
         attempt(key, lambda name=key: app.run_items.delete_item(Key={"id": name}))
     return left
@@ -185,6 +234,31 @@ def _remove(holding: Holding, pointers: dict[str, Live], pipeline: Pipeline) -> 
     remove_run(run, pipeline)
 
 
+def _remove_making(making: Making, pipeline: Pipeline) -> None:
+    """Remove one generation: it is ended, its batch jobs are stopped, its objects go, its item last."""
+    generation = making.generation
+    if generation is None:
+        pipeline.store.folder(GENERATIONS).delete_run(making.generation_id)
+        return
+    if not generation.state.ended:
+        failure = Failure(step="clean", reason="removed by a person", remedy="none is needed")
+        pipeline.generations.move(generation, GenerationState.FAILED, failure.reason, failure=failure)
+        for arn in generation.job_arns.values():
+            BatchInference(pipeline.bedrock).stop(arn)
+    erase(generation, pipeline)
+
+
+def _makings(app: App, items: Collection[str], versions: list[Version]) -> list[Making]:
+    table = GenerationTable(app.runs)
+    ids = [key.removeprefix(GENERATION_PREFIX) for key in items if key.startswith(GENERATION_PREFIX)]
+    makings = {one: Making(one, table.load(one)) for one in ids}
+    for version in versions:
+        folder, *rest = version.key.split("/")
+        if folder == GENERATIONS and len(rest) > 1:
+            makings.setdefault(rest[0], Making(rest[0])).versions.append(version)
+    return sorted(makings.values(), key=lambda making: making.generation_id)
+
+
 def _patiently(act: Callable[[], Run]) -> Run:
     """Do what Bedrock may need a while for; a deployment that is being deleted, say, keeps its model from it."""
     end = time.monotonic() + PATIENCE_SECONDS
@@ -192,7 +266,7 @@ def _patiently(act: Callable[[], Run]) -> Run:
         try:
             return act()
         except Busy as busy:
-            if isinstance(busy, StepAtWork) or time.monotonic() > end:
+            if isinstance(busy, StepAtWork | Committed) or time.monotonic() > end:
                 raise
             time.sleep(_POLL_SECONDS)
 
@@ -239,7 +313,9 @@ def _is_of(key: str, task: str, spared: Collection[str]) -> bool:
     if key == CONSOLE:
         return not task and not spared
     folder, *rest = key.split("/")
-    owner = rest[0] if folder in ("tasks", "datasets") and len(rest) > 1 else ""
+    if folder == GENERATIONS:
+        return False
+    owner = rest[0] if folder in ("tasks", "datasets", "requests") and len(rest) > 1 else ""
     return (not task or owner == task) and owner not in spared
 
 

@@ -19,6 +19,7 @@ from botocore.validate import validate_parameters
 
 from tests.builders import LABELS_PROMPT, client_error, job_ended, true_label, truth
 from tests.scripted_batch import ScriptedBatch
+from tests.scripted_throughput import ScriptedThroughput
 
 REGION = "us-east-1"
 _ARN = f"arn:aws:bedrock:{REGION}:123456789012:"
@@ -40,7 +41,7 @@ def right_answer(model_id: str, prompt: str, query: str) -> str:
 
 
 @dataclass
-class ScriptedBedrock(ScriptedBatch):
+class ScriptedBedrock(ScriptedBatch, ScriptedThroughput):
     """Bedrock with what it is told to do.
 
     Attributes
@@ -161,7 +162,8 @@ class ScriptedBedrock(ScriptedBatch):
     def delete_custom_model(self, **request: Any) -> dict[str, Any]:
         self._begin("DeleteCustomModel", request)
         arn = request["modelIdentifier"]
-        if any(deployment.get("model_arn") == arn for deployment in self.deployments.values()):
+        users = [*self.deployments.values(), *self.throughputs.values()]
+        if any(deployment.get("model_arn") == arn for deployment in users):
             raise client_error("ConflictException", "is deployed", "DeleteCustomModel")
         if arn not in self.custom_models:
             raise client_error("ResourceNotFoundException", "no such custom model", "DeleteCustomModel", 404)
@@ -254,6 +256,8 @@ class ScriptedBedrock(ScriptedBatch):
         self.asked.append((model_id, prompt, query))
         if ":custom-model-deployment/" in model_id:
             self._found(self.deployments, model_id, "Converse")
+        if ":provisioned-model/" in model_id:
+            self._found(self.throughputs, model_id, "Converse")
         text = self.says(model_id, prompt, query)
         return {
             "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
@@ -285,6 +289,7 @@ class ScriptedBedrock(ScriptedBatch):
                     job["model_arn"] = self._arn("custom-model/amazon.nova-micro-v1:0:128k")
                 announce(job_ended(name, job["status"]))
         self.work_batches(s3, announce)
+        self.provision()
         for deployment in self.deployments.values():
             if deployment["status"] == "Creating":
                 deployment["status"], deployment["message"] = self.deployment_ends

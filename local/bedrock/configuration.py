@@ -20,6 +20,9 @@ class Configuration:
         1_000  # AWS's default is 100, and adjustable; a machine that drops 100 datasets needs more
     )
     deployments_in_creation: int = 2
+    # An account of AWS's has none of either before it asks for some; here a live run and the one before have theirs.
+    model_units: int = 2  # of provisioned throughput without commitment
+    committed_model_units: int = 0
     evaluation_jobs: int = 20
     requests_per_minute: int = (
         0  # for each model; 0: no limit. AWS's default is 2,000 for a Nova Micro deployment

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from local.bedrock.student import Student
 
 KIND = "custom-model"
-_DEPLOYMENT = "deployment"
+_USERS = ("deployment", "provisioned-model")
 
 
 def model_path(folder: Path, arn: str) -> Path:
@@ -66,7 +66,8 @@ class CustomModels:
             model = self._find(parameters["modelIdentifier"])
             users = [
                 deployment
-                for deployment in self._store.all(_DEPLOYMENT)
+                for kind in _USERS
+                for deployment in self._store.all(kind)
                 if model.arn in (deployment.document["modelArn"], deployment.document.get("newModelArn"))
             ]
             if users:

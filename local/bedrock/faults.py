@@ -10,6 +10,7 @@ from local.bedrock.errors import BedrockError
 
 CUSTOMIZATION = "customization job"
 DEPLOYMENT = "deployment"
+THROUGHPUT = "provisioned throughput"
 EVALUATION = "evaluation job"
 INVOCATION = "model invocation job"
 

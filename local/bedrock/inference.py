@@ -14,6 +14,7 @@ from local.bedrock.custom_models import KIND as CUSTOM_MODEL
 from local.bedrock.custom_models import CustomModels
 from local.bedrock.deployments import Deployments
 from local.bedrock.errors import BedrockError, invalid, not_found
+from local.bedrock.provisioned import ProvisionedThroughputs
 from local.bedrock.text import count_tokens, first_tokens
 
 if TYPE_CHECKING:
@@ -29,7 +30,12 @@ Answer = Callable[[str, str], str]
 class Inference:
     """Converse on the local models and on deployments of custom models."""
 
-    def __init__(self, context: Context, custom_models: CustomModels, deployments: Deployments) -> None:
+    def __init__(
+        self,
+        context: Context,
+        custom_models: CustomModels,
+        deployments: tuple[Deployments, ProvisionedThroughputs],
+    ) -> None:
         self._context = context
         self._custom_models = custom_models
         self._deployments = deployments
@@ -58,7 +64,7 @@ class Inference:
             if not foundation.converses:
                 raise invalid(f"The model {foundation.model_id} only scores in evaluation jobs.")
             return self._foundation(foundation.model_id)
-        if ":custom-model-deployment/" in model_id:
+        if ":custom-model-deployment/" in model_id or ":provisioned-model/" in model_id:
             return self._deployed(model_id)
         if ":custom-model/" in model_id:
             raise invalid(
@@ -92,11 +98,11 @@ class Inference:
         return lambda query, prompt: student.answer(query)
 
     def _deployed(self, arn: str) -> Answer:
-        behind = self._deployments.model_behind(arn)
+        behind = next(filter(None, (kind.model_behind(arn) for kind in self._deployments)), None)
         if behind is None:
             raise not_found(_UNRESOLVED)
         status, model_arn = behind
-        if status != "Active":
+        if status not in ("Active", "InService"):
             raise BedrockError("ModelNotReadyException", f"The deployment is {status}.")
         return self.custom_model(model_arn)
 

@@ -35,6 +35,11 @@ def deployment(identifier: str) -> str:
     return f"{_PREFIX}custom-model-deployment/{identifier}"
 
 
+def provisioned_model(identifier: str) -> str:
+    """Return the ARN of provisioned throughput."""
+    return f"{_PREFIX}provisioned-model/{identifier}"
+
+
 def evaluation_job(identifier: str) -> str:
     """Return the ARN of an evaluation job."""
     return f"{_PREFIX}evaluation-job/{identifier}"

@@ -20,6 +20,7 @@ from local.bedrock.errors import BedrockError, not_found
 from local.bedrock.evaluation import EvaluationJobs
 from local.bedrock.faults import Faults
 from local.bedrock.inference import Inference
+from local.bedrock.provisioned import ProvisionedThroughputs
 from local.bedrock.records import pairs_of
 from local.bedrock.resources import refuse_too_many, tag_map
 from local.bedrock.store import Resource, Store
@@ -65,11 +66,19 @@ class BedrockStandIn:
             closing=threading.Event(),
         )
         custom_models, deployments = CustomModels(self._context), Deployments(self._context)
-        inference = Inference(self._context, custom_models, deployments)
+        provisioned = ProvisionedThroughputs(self._context)
+        inference = Inference(self._context, custom_models, (deployments, provisioned))
         self._customization = CustomizationJobs(self._context, inference.warm_up)
         self._evaluation = EvaluationJobs(self._context)
         self._batch = InvocationJobs(self._context, inference)
-        parts = (self._customization, custom_models, deployments, self._evaluation, self._batch)
+        parts = (
+            self._customization,
+            custom_models,
+            deployments,
+            provisioned,
+            self._evaluation,
+            self._batch,
+        )
         control_plane = {name: operation for part in parts for name, operation in part.operations.items()}
         control_plane |= _Catalogue.operations | _Tags(store).operations
         self._operations = {**control_plane, **inference.operations}

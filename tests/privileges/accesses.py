@@ -95,6 +95,7 @@ _KEY_ACTIONS = {
     "bedrock:CreateModelCustomizationJob": ("DescribeKey", "CreateGrant", *_BOTH),
     "bedrock:InvokeModel": ("Decrypt",),
     "bedrock:CreateCustomModelDeployment": ("Decrypt",),
+    "bedrock:CreateProvisionedModelThroughput": ("Decrypt",),
 }
 
 
@@ -219,6 +220,11 @@ def _creates_deployment(parameters: Parameters) -> Iterator[Access]:
     yield from _tags(parameters, "tags", "custom-model-deployment")
 
 
+def _creates_throughput(parameters: Parameters) -> Iterator[Access]:
+    yield Access("bedrock:CreateProvisionedModelThroughput", parameters["modelId"])
+    yield from _tags(parameters, "tags", "provisioned-model")
+
+
 def _creates_evaluation(parameters: Parameters) -> Iterator[Access]:
     automated = parameters["evaluationConfig"]["automated"]
     judges = [automated["evaluatorModelConfig"]] if "evaluatorModelConfig" in automated else []
@@ -279,6 +285,13 @@ _OPERATIONS: dict[str, Callable[[Parameters], Iterator[Access]]] = {
     ),
     "bedrock:DeleteCustomModelDeployment": _by_name_or_arn(
         "DeleteCustomModelDeployment", "custom-model-deployment", "customModelDeploymentIdentifier"
+    ),
+    "bedrock:CreateProvisionedModelThroughput": _creates_throughput,
+    "bedrock:GetProvisionedModelThroughput": _by_name_or_arn(
+        "GetProvisionedModelThroughput", "provisioned-model", "provisionedModelId"
+    ),
+    "bedrock:DeleteProvisionedModelThroughput": _by_name_or_arn(
+        "DeleteProvisionedModelThroughput", "provisioned-model", "provisionedModelId"
     ),
     "bedrock:CreateEvaluationJob": _creates_evaluation,
     "bedrock:ListEvaluationJobs": lambda parameters: iter([Access("bedrock:ListEvaluationJobs", "*")]),

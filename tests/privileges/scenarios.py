@@ -191,6 +191,35 @@ def retires(cloud: Cloud, _: Recorder) -> None:
     assert cloud.runs.load(runs[0].id) is None
 
 
+def provisions(cloud: Cloud, recorder: Recorder) -> None:
+    """A job beyond its budget and the throughput of its model are released; three runs, and the first is retired."""
+    first = {"order": ["bedrock", "embedded", "prior"]}
+    cloud.upload_task(spec(dataset={"budget_usd": 0}, deployment={"type": "provisioned"}, serve=first))
+    runs = []
+    for _ in range(3):
+        runs.append(cloud.drop(labelled()))
+        for _ in range(2):
+            cloud.settle()
+            cloud.minute()
+            cloud.ask("ReleaseRequested", run_id=runs[-1], by="ada")
+        assert cloud.finish(runs[-1]).state is State.PROMOTED
+    cloud.forget()
+    with recorder.acting("route"):
+        assert cloud.request("POST", "/route", {"query": QUERIES[0], "task": TASK})[1]["source"] == "bedrock"
+    cloud.watch()
+    retired = cloud.run(runs[0])
+    cloud.runs.note_surplus(retired, retired.surplus, retired.updated_at - timedelta(hours=48))
+    cloud.watch()
+    assert set(cloud.bedrock.throughputs) == set(runs[1:])
+    cloud.ask("RollbackRequested", task=TASK, reason="worse", by="ada")
+    cloud.settle()
+    assert cloud.live().run_id == runs[1]
+    unwanted = cloud.drop(labelled())
+    cloud.settle()
+    cloud.ask("EndRequested", run_id=unwanted, reason="too dear", by="ada")
+    assert cloud.finish(unwanted).state is State.FAILED
+
+
 def answers(cloud: Cloud, recorder: Recorder) -> None:
     """The router starts warm and cold, answers from every tier, one query and many, and what is not there."""
     cloud.upload_task(spec())
@@ -282,6 +311,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     alarms_decide,
     fails_after_a_promotion,
     retires,
+    provisions,
     answers,
     keeps_queries,
 )

@@ -1,7 +1,7 @@
-"""Amazon Bedrock: customization jobs, deployments, evaluation jobs, and asking a model."""
+"""Amazon Bedrock: customization jobs, custom models, evaluation jobs, and asking a model."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,15 +52,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
-    """A custom model deployment: its status is Creating, Active or Failed."""
-
-    arn: str
-    status: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class Reply:
     """What a model said, in how many milliseconds (measured here, over the network), with how many tokens.
 
@@ -107,7 +98,7 @@ class Bedrock:
 
     def foundation_model(self, model_id: str) -> FoundationModel | None:
         """Return what Bedrock says of a foundation model, or None if it does not offer it in this region."""
-        details = self._look_up(
+        details = look_up(
             "model", model_id, lambda: self._control.get_foundation_model(modelIdentifier=model_id)
         )
         if details is None:
@@ -169,15 +160,15 @@ class Bedrock:
                 customizationType=customization.type,
                 trainingDataConfig={"s3Uri": training},
                 outputDataConfig={"s3Uri": output},
-                jobTags=_tags(name),
-                customModelTags=_tags(name),
+                jobTags=tags(name),
+                customModelTags=tags(name),
                 **_of_type(customization, reward_function_arn),
                 **optional,
             )["jobArn"]
 
     def customization_job(self, identifier: str) -> Job | None:
         """Return a customization job by ARN or name, or None if there is none."""
-        answer = self._look_up(
+        answer = look_up(
             "job",
             identifier,
             lambda: self._control.get_model_customization_job(jobIdentifier=identifier),
@@ -190,55 +181,11 @@ class Bedrock:
 
     def custom_model(self, name: str) -> str | None:
         """Return the ARN of a custom model by its name, or None if there is none that can be used."""
-        answer = self._look_up(
+        answer = look_up(
             "custom model", name, lambda: self._control.get_custom_model(modelIdentifier=name)
         )
         usable = answer is not None and answer.get("modelStatus", "Active") == "Active"
         return answer["modelArn"] if usable else None
-
-    def deploy(self, name: str, model_arn: str) -> str:
-        """Create the on-demand deployment of a custom model, unless it is there, and return its ARN.
-
-        Raises
-        ------
-        Busy
-            Throttled, or as many deployments are in progress as the quota allows (2 by default).
-        PermanentFailure
-            Bedrock refuses the deployment.
-        """
-        existing = self.deployment(name)
-        if existing is not None:
-            return existing.arn
-        with refusals(
-            "deploy", "see whether this region deploys this model on demand, then drop the dataset again"
-        ):
-            return self._control.create_custom_model_deployment(
-                modelDeploymentName=name, modelArn=model_arn, clientRequestToken=name, tags=_tags(name)
-            )["customModelDeploymentArn"]
-
-    def deployment(self, identifier: str) -> Deployment | None:
-        """Return a custom model deployment by ARN or name, or None if there is none."""
-        answer = self._look_up(
-            "deployment",
-            identifier,
-            lambda: self._control.get_custom_model_deployment(customModelDeploymentIdentifier=identifier),
-        )
-        if answer is None:
-            return None
-        return Deployment(
-            answer["customModelDeploymentArn"], answer["status"], answer.get("failureMessage", "")
-        )
-
-    def delete_deployment(self, arn: str) -> None:
-        """Delete a custom model deployment, unless it is gone.
-
-        Raises
-        ------
-        Busy
-            Throttled, or the deployment is being created or deleted just then.
-        """
-        with _deletion():
-            self._control.delete_custom_model_deployment(customModelDeploymentIdentifier=arn)
 
     def delete_model(self, arn: str) -> None:
         """Delete a custom model, unless it is gone.
@@ -248,7 +195,7 @@ class Bedrock:
         Busy
             Throttled, or a deployment of the model is still there.
         """
-        with _deletion():
+        with deletion():
             self._control.delete_custom_model(modelIdentifier=arn)
 
     def stop_customization(self, arn: str) -> None:
@@ -276,7 +223,7 @@ class Bedrock:
         Busy
             Throttled, or the job is still at work.
         """
-        with _deletion():
+        with deletion():
             errors = self._control.batch_delete_evaluation_job(jobIdentifiers=[arn])["errors"]
             for error in errors:
                 if error["code"] not in _ABSENT_ARN:
@@ -311,13 +258,13 @@ class Bedrock:
                 roleArn=role_arn,
                 applicationType="ModelEvaluation",
                 outputDataConfig={"s3Uri": output},
-                jobTags=_tags(name),
+                jobTags=tags(name),
                 **configuration,
             )["jobArn"]
 
     def _evaluation_named(self, name: str) -> str | None:
         """Return the ARN of the evaluation job of a name, which GetEvaluationJob does not take."""
-        answer = self._look_up(
+        answer = look_up(
             "judge's job", name, lambda: self._control.list_evaluation_jobs(nameContains=name)
         )
         jobs = answer["jobSummaries"] if answer else []
@@ -389,18 +336,24 @@ class Bedrock:
         answer = self._runtime.converse(modelId=model_id, **request)
         return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
-    @staticmethod
-    def _look_up(what: str, identifier: str, call: Any) -> Any:
-        """Return what a call finds, or None if there is nothing of this name or ARN."""
-        try:
-            return call()
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in (_ABSENT_ARN if identifier.startswith("arn:") else _ABSENT_NAME):
-                return None
-            if code in BUSY:
-                raise Busy(f"Bedrock throttles looking up the {what}: {_message(error)}") from error
-            raise
+
+def look_up(what: str, identifier: str, call: Callable[[], Any]) -> Any:
+    """Return what a call finds, or None if there is nothing of this name or ARN.
+
+    Raises
+    ------
+    Busy
+        Throttled.
+    """
+    try:
+        return call()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in (_ABSENT_ARN if identifier.startswith("arn:") else _ABSENT_NAME):
+            return None
+        if code in BUSY:
+            raise Busy(f"Bedrock throttles looking up the {what}: {_message(error)}") from error
+        raise
 
 
 def _of_type(customization: Customization, reward_function_arn: str) -> dict[str, Any]:
@@ -421,7 +374,7 @@ def _of_type(customization: Customization, reward_function_arn: str) -> dict[str
 
 
 @contextmanager
-def _deletion() -> Iterator[None]:
+def deletion() -> Iterator[None]:
     """Take what is gone already for deleted, and tell what cannot be deleted for the moment."""
     try:
         yield
@@ -451,5 +404,6 @@ def _message(error: ClientError) -> str:
     return error.response["Error"].get("Message", "")
 
 
-def _tags(run_id: str) -> list[dict[str, str]]:
+def tags(run_id: str) -> list[dict[str, str]]:
+    """Return what marks a thing with the run that it was made for."""
     return [{"key": "signalbox:run", "value": run_id}]

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from signalbox import cost
 from signalbox.answer import AnswerError, parse_answer
 from signalbox.bedrock import REFUSED, UNTRAINED_TOKENS, Busy
+from signalbox.deployments import is_provisioned
 from signalbox.live import Live
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
@@ -116,10 +117,15 @@ def candidates_of(run: Run, task: Task, pipeline: Pipeline) -> Iterator[Candidat
             yield embedded("embedded", "embedded student", artefact)
     if run.deployment_arn is not None and task.customization:
         model, tokens = task.customization.result, task.customization.max_response_tokens
-        yield on_bedrock("bedrock", "bedrock", model, run.deployment_arn, task, tokens, pipeline)
+        role = _role(run.deployment_arn)
+        yield on_bedrock("bedrock", role, model, run.deployment_arn, task, tokens, pipeline)
     for name, model_id in (("base", task.compare.base), ("baseline", task.compare.baseline)):
         if model_id is not None:
             yield on_bedrock(name, name, model_id, model_id, task, UNTRAINED_TOKENS, pipeline)
+
+
+def _role(deployment_arn: str) -> cost.Role:
+    return "provisioned" if is_provisioned(deployment_arn) else "bedrock"
 
 
 def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
@@ -135,7 +141,8 @@ def live_candidate(live: Live, task: Task, pipeline: Pipeline) -> Candidate:
         raise Refused("it answers with another output")
     if then.first_served == "bedrock" and live.deployment_arn and then.customization:
         tokens = then.customization.max_response_tokens
-        return on_bedrock("live", "bedrock", live.model, live.deployment_arn, then, tokens, pipeline)
+        role = _role(live.deployment_arn)
+        return on_bedrock("live", role, live.model, live.deployment_arn, then, tokens, pipeline)
     artefact = pipeline.store.get(live.run_id, STUDENT)
     if artefact is None:
         raise Refused(f"the student of {live.run_id} is gone")

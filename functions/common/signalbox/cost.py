@@ -21,9 +21,10 @@ from signalbox.customization import (
 from signalbox.prices import Prices, PriceUnknown, prices
 from signalbox.task import Task
 
-Role = Literal["embedded", "bedrock", "base", "baseline"]
+Role = Literal["embedded", "bedrock", "provisioned", "base", "baseline"]
 
 PER_MILLION = 1_000_000
+_BY_THE_HOUR = "provisioned throughput is paid by the hour, however many queries it answers"
 
 ROUTE_MEMORY_MB = 1769
 """The route function's MemorySize in template.yaml; a test compares the two."""
@@ -56,7 +57,7 @@ def of_queries(
     model : str
         The model as evaluate names it; see `Prices.of_model`. Not looked at for `embedded`.
     role : Role
-        `embedded` has no tokens to pay for; the others do.
+        `embedded` has no tokens to pay for, and `provisioned` throughput is paid by the hour; the others have.
     tokens_in, tokens_out : int
         Of all these queries together.
     latency_ms_mean : float | None
@@ -76,6 +77,8 @@ def of_queries(
         infrastructure, used = _infrastructure_per_million(book, latency_ms_mean, region)
     except PriceUnknown as unknown:
         return {"unknown": str(unknown), "infrastructure_per_million": None}
+    if role == "provisioned":
+        return {"unknown": _BY_THE_HOUR, "infrastructure_per_million": infrastructure}
     tokens = 0.0
     if role != "embedded":
         try:
@@ -267,7 +270,8 @@ def _evaluation(book: Prices, evaluation: dict[str, Any], region: str) -> tuple[
     usd, dates = 0.0, []
     for candidate in evaluation["candidates"].values():
         tokens = candidate["tokens"]
-        if tokens["input"] or tokens["output"]:
+        by_the_hour = candidate.get("cost", {}).get("unknown") == _BY_THE_HOUR
+        if (tokens["input"] or tokens["output"]) and not by_the_hour:
             price = book.of_model(candidate["model"], region)
             usd += price.of(tokens["input"], tokens["output"])
             dates.append(price.date)

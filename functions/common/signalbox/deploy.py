@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+from signalbox import throughput
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
+from signalbox.release import Expense
 from signalbox.run import PermanentFailure, Run, State, now
 
 _STEP = "deploy"
@@ -16,7 +18,7 @@ def deploy(run: Run, pipeline: Pipeline) -> None:
     """Bring a run from the end of its job to an active deployment: TRAINING -> TRAINED -> DEPLOYING -> DEPLOYED.
 
     Goes as far as Bedrock has come. Bedrock announces the end of a job but nothing about a deployment, so `watch`
-    nudges this step until the deployment is active.
+    nudges this step until the deployment is active. Provisioned throughput is bought once a person has released it.
     """
     if run.state is State.TRAINING:
         run = _collect_model(run, pipeline)
@@ -67,12 +69,15 @@ def _create_deployment(run: Run, pipeline: Pipeline) -> Run:
         return pipeline.advance(
             run, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="answers inside the route function"
         )
-    arn = pipeline.bedrock.deploy(run.id, run.model_arn)
+    if run.deployment.type == "provisioned" and Expense.THROUGHPUT not in run.released:
+        price = throughput.price_of(run.deployment)
+        return pipeline.await_release(run, Expense.THROUGHPUT, price.in_words, price.usd)
+    arn = pipeline.deployments.create(run.id, run.model_arn, run.deployment)
     return pipeline.advance(run, State.DEPLOYING, event=None, note=f"deployment {arn}", deployment_arn=arn)
 
 
 def _await_deployment(run: Run, pipeline: Pipeline) -> None:
-    deployment = pipeline.bedrock.deployment(run.deployment_arn or run.id)
+    deployment = pipeline.deployments.find(run.deployment_arn) if run.deployment_arn else None
     if deployment is None:
         # Bedrock may not find at once what it has just created; should it never, `watch` ends the run.
         pipeline.runs.wait(run, f"Bedrock knows no deployment {run.deployment_arn or run.id}")
@@ -83,7 +88,9 @@ def _await_deployment(run: Run, pipeline: Pipeline) -> None:
             f"the deployment failed: {deployment.message or 'Bedrock gives no reason'}",
             "drop the dataset again to try anew",
         )
-    if deployment.status == "Active":
-        pipeline.advance(run, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note="the deployment is active")
+    if deployment.is_ready:
+        note = f"the deployment is {deployment.status}"
+        until = deployment.committed_until
+        pipeline.advance(run, State.DEPLOYED, event=Event.MODEL_DEPLOYED, note=note, committed_until=until)
     else:
         pipeline.runs.wait(run, f"Bedrock's deployment is {deployment.status}")

@@ -43,7 +43,7 @@ def distill(run: Run, pipeline: Pipeline) -> None:
     task = pipeline.task(run)
     customization = task.job
     if customization:
-        check_customization(customization, pipeline.bedrock)
+        check_customization(customization, pipeline.bedrock, task.deployment)
         beyond = _beyond_budget(run, task, pipeline)
         if beyond is not None:
             pipeline.await_release(run, Expense.JOB, beyond.reason, beyond.usd)

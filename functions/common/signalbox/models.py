@@ -12,10 +12,12 @@ from typing import Protocol
 
 from signalbox.customization import Customization, Distillation, Type
 from signalbox.run import PermanentFailure
+from signalbox.task import Deployment
 
 _STEP = "distill"
 _LIFECYCLE_PAGE = "Amazon Bedrock user guide, 'Model lifecycle'"
 _DEPLOYMENT_PAGE = "Amazon Bedrock user guide, 'Deploy a custom model for on-demand inference'"
+_THROUGHPUT_PAGE = "Amazon Bedrock user guide, 'Supported Region and models for Provisioned Throughput'"
 _PAIRS_PAGE = "Amazon Bedrock user guide, 'Prerequisites for model distillation'"
 _TUNING_PAGE = "Amazon Bedrock user guide, 'Customize a model with fine-tuning in Amazon Bedrock'"
 _REINFORCEMENT_PAGE = "Amazon Bedrock user guide, 'Create and manage fine-tuning jobs for Amazon Nova models'"
@@ -77,7 +79,21 @@ DEPLOYABLE = frozenset(
         "meta.llama3-3-70b-instruct-v1:0",
     }
 )
-"""Models that can be deployed on demand once they are customized; others would need provisioned throughput."""
+"""Models that can be deployed on demand once they are customized; others need provisioned throughput."""
+
+PROVISIONABLE = frozenset(
+    {
+        "amazon.nova-lite-v1:0",
+        "amazon.nova-2-lite-v1:0",
+        "amazon.nova-micro-v1:0",
+        "amazon.nova-pro-v1:0",
+        "meta.llama3-1-8b-instruct-v1:0",
+        "meta.llama3-1-70b-instruct-v1:0",
+        "meta.llama3-2-1b-instruct-v1:0",
+        "meta.llama3-2-3b-instruct-v1:0",
+    }
+)
+"""Of those that are customized here, the models for which provisioned throughput can be bought."""
 
 REGIONS = {"amazon": "us-east-1", "meta": "us-west-2"}
 """By provider, the one region that customizes its models."""
@@ -114,8 +130,15 @@ def foundation_id(model_id: str) -> str:
     return ":".join(bare.split(":")[:2])
 
 
-def check_customization(customization: Customization, catalogue: Catalogue) -> None:
-    """Refuse models that Bedrock would not customize as the task asks, before the job is started.
+def check_customization(
+    customization: Customization, catalogue: Catalogue, deployment: Deployment | None = None
+) -> None:
+    """Refuse models that Bedrock would not customize, or not deploy, as the task asks, before the job is started.
+
+    Parameters
+    ----------
+    deployment : Deployment | None
+        How the custom model is to be deployed; on demand unless given.
 
     Raises
     ------
@@ -129,7 +152,7 @@ def check_customization(customization: Customization, catalogue: Catalogue) -> N
         _check_pair(teacher, student)
     else:
         _check_tuned(customization.type, student)
-    _check_deployable(customization.type, student)
+    _check_deployable(customization.type, student, deployment or Deployment())
     _check_region(customization.type, student, catalogue.region)
     if isinstance(customization, Distillation):
         _offered(customization.teacher, catalogue.foundation_model(teacher), catalogue)
@@ -204,13 +227,16 @@ def _check_tuned(kind: Type, student: str) -> None:
     )
 
 
-def _check_deployable(kind: Type, student: str) -> None:
-    if _is_known(student) and student not in DEPLOYABLE:
+def _check_deployable(kind: Type, student: str, deployment: Deployment) -> None:
+    provisioned = deployment.type == "provisioned"
+    can, page = (PROVISIONABLE, _THROUGHPUT_PAGE) if provisioned else (DEPLOYABLE, _DEPLOYMENT_PAGE)
+    if _is_known(student) and student not in can:
+        way = "with provisioned throughput" if provisioned else "on demand"
         raise PermanentFailure(
             _STEP,
-            f"Bedrock {_VERBS[kind]} {student}, but does not deploy the result on demand",
-            f"name one of {', '.join(sorted(DEPLOYABLE & _students(kind)))} as customization.student "
-            f"({_DEPLOYMENT_PAGE})",
+            f"Bedrock {_VERBS[kind]} {student}, but does not deploy the result {way}",
+            f"name one of {', '.join(sorted(can & _students(kind)))} as customization.student, or choose another "
+            f"deployment.type ({page})",
         )
 
 

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 
 from signalbox.bedrock import Bedrock, Busy
+from signalbox.deployments import Deployments
 from signalbox.events import Event, EventBus
 from signalbox.generation import Generation, GenerationState, GenerationTable
 from signalbox.observability import annotate, discreet, logger
@@ -39,6 +40,11 @@ class Pipeline:
     def generations(self) -> GenerationTable:
         """The generations, which stand in the run table."""
         return GenerationTable(self.runs)
+
+    @property
+    def deployments(self) -> Deployments:
+        """The deployments of custom models."""
+        return Deployments(self.bedrock)
 
     @property
     def transactions(self) -> Transactions:

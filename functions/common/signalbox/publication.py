@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from signalbox import cost, judging, losses
+from signalbox import cost, judging, losses, throughput
 from signalbox.events import RESULTS_FIRST
 from signalbox.pipeline import Pipeline
 from signalbox.report import gather, render
@@ -71,10 +71,20 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
             "gates": run.summary["gates"],
             **_losses(run, pipeline),
             "provenance": _provenance(run, task, region),
+            **_throughput(run, metrics, region),
             "run_cost": cost.of_run(task, findings["counts"], metrics, region),
         }
         | ({"rolled_back": withdrawn} if withdrawn else {})
     )
+
+
+def _throughput(run: Run, metrics: dict[str, Any], region: str) -> dict[str, Any]:
+    """Say how provisioned throughput compares with a deployment on demand, if a custom model was measured."""
+    measured = metrics["candidates"].get("bedrock")
+    if measured is None:
+        return {}
+    said = throughput.against_on_demand(run.deployment, measured, metrics["golden"], region)
+    return {"throughput": said}
 
 
 def _losses(run: Run, pipeline: Pipeline) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from signalbox.bedrock import Bedrock, Busy
+from signalbox.deployments import Deployments
 from signalbox.pipeline import Pipeline
 from signalbox.run import Part, Run, State, now
 
@@ -27,6 +28,8 @@ def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
     ------
     Busy
         Bedrock cannot delete one of them for the moment: it is still at work on it, say.
+    Committed
+        Nor before the term is over that its provisioned throughput was bought for.
     StepAtWork
         Nor may the run be forgotten for the moment.
     """
@@ -34,7 +37,7 @@ def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
         raise ValueError(f"{run.id} has not been given up")
     _let_steps_end(run)
     if run.gone < Part.DEPLOYMENT <= upto:
-        found = _delete_deployment(run, pipeline.bedrock)
+        found = _delete_deployment(run, pipeline.deployments)
         run = pipeline.runs.note_gone(run, Part.DEPLOYMENT, f"deployment {found} retired" if found else "")
     if run.gone < Part.MODEL <= upto:
         found = _delete_model(run, pipeline.bedrock)
@@ -68,17 +71,13 @@ def _let_steps_end(run: Run) -> None:
         raise StepAtWork(f"a step may be at work on it until {known_since + _LONGEST_STEP:%H:%M} (UTC)")
 
 
-def _delete_deployment(run: Run, bedrock: Bedrock) -> str | None:
+def _delete_deployment(run: Run, deployments: Deployments) -> str | None:
     """Delete the deployment of a run, one that a step that was cut off has not noted as well; return its ARN."""
-    arn = run.deployment_arn or _arn_of_deployment(run.id, bedrock)
+    unnoted = None if run.deployment_arn else deployments.named(run.id, run.deployment)
+    arn = unnoted.arn if unnoted else run.deployment_arn
     if arn is not None:
-        bedrock.delete_deployment(arn)
+        deployments.delete(arn)
     return arn
-
-
-def _arn_of_deployment(name: str, bedrock: Bedrock) -> str | None:
-    deployment = bedrock.deployment(name)
-    return deployment.arn if deployment else None
 
 
 def _delete_model(run: Run, bedrock: Bedrock) -> str | None:

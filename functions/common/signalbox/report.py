@@ -105,6 +105,7 @@ def render(data: ReportData) -> str:
         name_of=lambda candidate: TITLES.get(candidate, candidate),
         the=the,
         gates=[_gate(gate, candidates[first]) for gate in metrics["gates"]],
+        throughput=_throughput(metrics.get("throughput")),
         verdict=_verdict(metrics),
         why=_why(metrics),
         rows=_rows(candidates),
@@ -129,6 +130,27 @@ def _gate(gate: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
         "limit": f"{'at least' if gate['at_least'] else 'at most'} {write(gate['limit'])}",
         "reason": "" if _FIGURES_ALONE.fullmatch(gate["reason"]) else wording.typographic(gate["reason"]),
     }
+
+
+def _throughput(said: dict[str, Any] | None) -> str:
+    """Say how the custom model is deployed, and from which rate of requests on an hour's price is the cheaper one."""
+    if said is None:
+        return ""
+    hour, rate = said["usd_per_hour"], said["requests_per_minute"]
+    units = f"{said['model_units']} model unit{'' if said['model_units'] == 1 else 's'}"
+    paid = "" if isinstance(hour, dict) else f", {wording.dollars(hour)} an hour by the task's own price"
+    term = said["commitment"].replace("_", " ")
+    deployed = (
+        f"provisioned, {units}, commitment {term}{paid}"
+        if said["type"] == "provisioned"
+        else f"on demand, paid by the token ({units} would be provisioned{paid})"
+    )
+    if isinstance(rate, dict):
+        return f"{deployed}; from which rate on provisioned throughput is cheaper is unknown: {rate['unknown']}"
+    return (
+        f"{deployed}; provisioned is cheaper from {wording.count(round(rate))} requests a minute on, by the tokens "
+        "measured, if the units carry as many: what a unit carries is not published"
+    )
 
 
 def _verdict(metrics: dict[str, Any]) -> str:

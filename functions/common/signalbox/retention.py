@@ -17,6 +17,7 @@ def surplus(runs: Sequence[Run], live: Live | None, retention: Retention, at: da
     What is under way, live, or kept for a way back is needed whole. Of the others, each time the newest,
     `retention.deployments` keep their deployment, those that can still be promoted; `retention.models` their custom
     model, whatever they ended as; and `retention.runs` their objects and their item. Who keeps more keeps less, too.
+    Provisioned throughput, which costs while idle, is kept for none of them.
 
     Parameters
     ----------
@@ -36,7 +37,11 @@ def surplus(runs: Sequence[Run], live: Live | None, retention: Retention, at: da
         key=lambda run: (run.created_at, run.id),
         reverse=True,
     )
-    deployed = [run.id for run in others if _holds_deployment(run) and run.state in PROMOTABLE]
+    deployed = [
+        run.id
+        for run in others
+        if _holds_deployment(run) and run.state in PROMOTABLE and run.deployment.type == "on_demand"
+    ]
     with_deployment = set(deployed[: retention.deployments])
     modelled = [run.id for run in others if _holds_model(run)]
     with_model = with_deployment | set(modelled[: retention.models])

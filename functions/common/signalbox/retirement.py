@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from signalbox.bedrock import Busy
+from signalbox.deployments import Committed
 from signalbox.events import Event
 from signalbox.live import Live
 from signalbox.observability import annotate, logger
@@ -43,6 +44,9 @@ def retire(run_id: str, pipeline: Pipeline, grace: timedelta) -> None:
             pipeline.transactions.give_up(run, pipeline.runs.live(run.task))
             run = pipeline.runs.load(run_id) or run
         remove_at_bedrock(run, min(run.surplus, Part.MODEL), pipeline)
+    except Committed as committed:
+        pipeline.runs.note_commitment(run, committed.until)
+        logger.info("not retired before its term is over", extra={"until": committed.until.isoformat()})
     except (Superseded, Busy) as reason:
         logger.info("not retired for the moment", extra={"reason": str(reason)})
 
@@ -112,4 +116,6 @@ def _due(run_id: str, pipeline: Pipeline, grace: timedelta) -> Run | None:
 def _is_due(run: Run, live: Live | None, at: datetime, grace: timedelta) -> bool:
     if (live is not None and run.id in live.run_ids) or run.released_at is None or run.surplus <= run.gone:
         return False
+    if run.committed_until is not None and run.gone < Part.DEPLOYMENT and at < run.committed_until:
+        return False  # it is paid for, and cannot be deleted
     return run.retired_at is not None or at - run.released_at >= grace

@@ -93,8 +93,8 @@ def require_deployment(run_id: str, deployment_arn: str | None, pipeline: Pipeli
     """
     if deployment_arn is None:
         return
-    deployment = pipeline.bedrock.deployment(deployment_arn)
-    if deployment is None or deployment.status != "Active":
+    deployment = pipeline.deployments.find(deployment_arn)
+    if deployment is None or not deployment.is_ready:
         state = "gone" if deployment is None else deployment.status
         raise NotPossible(f"the deployment of {run_id} is {state}; drop its dataset again")
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
 from signalbox.release import Awaited, Expense
-from signalbox.task import NAME_LENGTH, Patience, is_task_name
+from signalbox.task import NAME_LENGTH, Deployment, Patience, is_task_name
 
 NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
@@ -149,6 +149,10 @@ class Run(BaseModel):
         What the last attempt in this state broke off with; "" if none has. It is tried again.
     patience : Patience
         The task's, from the moment its dataset was accepted.
+    deployment : Deployment
+        The task's, likewise.
+    committed_until : datetime | None
+        Before when its provisioned throughput cannot be deleted, as far as that is known.
     surplus : Part
         How much of an ended run nobody needs, as `watch` noted.
     released_at : datetime | None
@@ -174,12 +178,14 @@ class Run(BaseModel):
     released: list[Expense] = []
     trouble: str = ""
     patience: Patience = Patience()
+    deployment: Deployment = Deployment()
     stalled: bool = False
     reason: str = ""
     failure: Failure | None = None
     job_arn: str | None = None
     model_arn: str | None = None
     deployment_arn: str | None = None
+    committed_until: datetime | None = None
     judge_job_arns: dict[str, str] = {}
     surplus: Part = Part.NOTHING
     released_at: datetime | None = None
@@ -370,6 +376,10 @@ class RunTable:
         """Note how much of an ended run nobody needs, and since when that has been so of any of it."""
         changes = {"surplus": int(surplus), "released_at": released_at}
         self._change(run, changes, {"updated_at": run.updated_at, "retired_at": run.retired_at})
+
+    def note_commitment(self, run: Run, until: datetime) -> None:
+        """Note before when a run's provisioned throughput cannot be deleted."""
+        self._change(run, {"committed_until": until})
 
     def note_gone(self, run: Run, gone: Part, note: str) -> Run:
         """Note how much of a run that was given up has been deleted, and return it so; "" is no note."""

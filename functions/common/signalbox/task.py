@@ -182,6 +182,12 @@ class Deployment(Section):
     commitment: Literal["none", "one_month", "six_months"] = "none"
     usd_per_unit_hour: float | None = Field(default=None, gt=0, le=10_000, allow_inf_nan=False)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.type == "on_demand" and (self.model_units, self.commitment) != (1, "none"):
+            raise ValueError("model_units and commitment are of provisioned throughput: say type: provisioned")
+        return self
+
     @property
     def units(self) -> str:
         """Return how much of what is bought, in words."""

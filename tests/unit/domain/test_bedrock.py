@@ -165,7 +165,6 @@ def test_a_refusal_that_passes_is_told_from_one_that_stands(
 
 def test_what_is_not_there_is_none(bedrock: Bedrock) -> None:
     assert bedrock.customization_job("none") is None
-    assert bedrock.deployment("none") is None
     assert bedrock.foundation_model("vendor.unknown-v1:0") is None
 
 
@@ -178,13 +177,13 @@ def test_a_throttled_look_up_is_busy_and_not_absence(
         bedrock.customization_job("clip-1")
 
 
-@pytest.mark.parametrize("kind", ["customization_job", "deployment"])
+@pytest.mark.parametrize("kind", ["customization_job", "custom_model"])
 def test_an_arn_is_absent_only_if_bedrock_says_so_in_as_many_words(
     bedrock: Bedrock, script: ScriptedBedrock, kind: str
 ) -> None:
     arn = "arn:aws:bedrock:us-east-1:123456789012:some-thing/abc"
     assert getattr(bedrock, kind)(arn) is None
-    for operation in ("GetModelCustomizationJob", "GetCustomModelDeployment"):
+    for operation in ("GetModelCustomizationJob", "GetCustomModel"):
         script.refuse(operation, "ValidationException")
     with pytest.raises(ClientError, match="ValidationException"):
         getattr(bedrock, kind)(arn)
@@ -216,9 +215,9 @@ def test_a_judges_job_that_was_started_is_found_and_not_started_again(
 
 
 def test_a_look_up_that_fails_otherwise_is_raised(bedrock: Bedrock, script: ScriptedBedrock) -> None:
-    script.refuse("GetCustomModelDeployment", "InternalServerException")
+    script.refuse("GetModelCustomizationJob", "InternalServerException")
     with pytest.raises(ClientError):
-        bedrock.deployment("clip-1")
+        bedrock.customization_job("clip-1")
 
 
 def test_a_foundation_model_is_described(bedrock: Bedrock) -> None:

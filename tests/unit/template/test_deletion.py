@@ -25,6 +25,7 @@ KEEPS_NO_DATA = re.compile(
 MADE_BY_CALLS = {
     "bedrock:CreateModelCustomizationJob": "records of customization jobs",
     "bedrock:CreateCustomModelDeployment": "custom models, deployments, judge's jobs",
+    "bedrock:CreateProvisionedModelThroughput": "custom models, deployments, judge's jobs",
     "bedrock:CreateEvaluationJob": "custom models, deployments, judge's jobs",
     "bedrock:CreateModelInvocationJob": "judge's jobs",
     "xray:PutTraceSegments": "traces",

@@ -47,6 +47,9 @@ ACTIONS = {
         "bedrock:CreateCustomModelDeployment",
         "bedrock:GetCustomModelDeployment",
         "bedrock:DeleteCustomModelDeployment",
+        "bedrock:CreateProvisionedModelThroughput",
+        "bedrock:GetProvisionedModelThroughput",
+        "bedrock:DeleteProvisionedModelThroughput",
         "bedrock:DeleteCustomModel",
         "bedrock:BatchDeleteEvaluationJob",
         "bedrock:StopModelCustomizationJob",
@@ -68,6 +71,7 @@ ACTIONS = {
     | {
         "bedrock:InvokeModel",
         "bedrock:GetCustomModelDeployment",
+        "bedrock:GetProvisionedModelThroughput",
         "dynamodb:PutItem",
         "dynamodb:Query",
         "cloudwatch:GetMetricData",
