@@ -19,7 +19,7 @@ DEPLOYMENT = "arn:aws:bedrock:us-east-1:000000000000:custom-model-deployment/000
 
 
 class AwsStub(ThreadingHTTPServer):
-    """One table with one live pointer, one object, and one model, until closed.
+    """One table with one live pointer, one object, and one model, until closed; what is put is kept.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ class AwsStub(ThreadingHTTPServer):
             }
         ).encode()
         self.model_seconds = model_seconds
+        self.written: dict[str, bytes] = {}
 
     @property
     def url(self) -> str:
@@ -98,6 +99,10 @@ class _Request(BaseHTTPRequestHandler):
             self._answer(self.server.reply, "application/json")
         else:
             self._answer(self.server.found[operation], "application/x-amz-json-1.0")
+
+    def do_PUT(self) -> None:
+        self.server.written[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(b"", "application/xml")
 
     def _answer(self, body: bytes, content_type: str) -> None:
         self.send_response(200)

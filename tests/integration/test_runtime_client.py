@@ -78,3 +78,28 @@ def test_a_target_is_met_or_not(value: float, target: float, at_least: bool, met
 
 def test_a_figure_without_a_target_is_neither() -> None:
     assert Figure("part", "figure", 1.0).met is None
+
+
+def test_queries_are_kept_behind_the_answers_back(student: bytes) -> None:
+    stub = AwsStub(task(embedded_spec()), student)
+    variables = {
+        "AWS_ENDPOINT_URL": stub.url,
+        "RUN_TABLE": "runs",
+        "QUERY_LOG_SHARE": "1",
+        "QUERY_LOG_BUCKET": "queries",
+        "DATA_BUCKET": "data",
+    }
+    with (
+        stub.serving(),
+        tempfile.TemporaryFile() as log,
+        Sandbox(ROUTE, variables, log) as sandbox,
+    ):
+        for number in range(10_000):  # as many as it takes: 50 are kept, and written while others are answered
+            body = json.dumps({"query": f"{QUERIES[0]} {number}", "task": "clip-search"})
+            assert sandbox.invoke(http_request("POST", "/route", body)).answer["statusCode"] == 200
+            if stub.written:
+                break
+    ((path, content),) = stub.written.items()
+    assert path.startswith("/queries/clip-search/") or path.startswith("/clip-search/")
+    lines = [json.loads(line) for line in content.splitlines()]
+    assert [line["query"] for line in lines] == [f"{QUERIES[0]} {place}" for place in range(50)]
