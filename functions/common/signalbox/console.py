@@ -71,7 +71,8 @@ def publish(pipeline: Pipeline) -> None:
                 logger.warning("console not written: too slow", extra={"reached": task})
                 return
             runs[task] = pipeline.runs.of_task(task, _RUNS)
-        live = {pointer.task_name: pointer for pointer in pipeline.runs.live_pointers()}
+            if pointer := _live(task, pipeline):
+                live[task] = pointer
         made = _generations(pipeline)
         is_empty = not tasks and not any(
             runs.values()
@@ -79,6 +80,15 @@ def publish(pipeline: Pipeline) -> None:
         pipeline.store.put_console("" if is_empty else render(tasks, live, runs, made))
     except Exception:
         logger.exception("console not written")
+
+
+def _live(task: str, pipeline: Pipeline) -> Live | None:
+    """Return what is live for a task; a pointer that cannot be read keeps no other task off the page."""
+    try:
+        return pipeline.runs.live(task)
+    except ValueError:  # pydantic's errors are ValueErrors
+        logger.exception("live pointer cannot be read", extra={"task": task})
+        return None
 
 
 def _generations(pipeline: Pipeline) -> dict[str, list[Generation]]:

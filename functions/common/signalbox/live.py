@@ -187,14 +187,17 @@ class LivePointers:
             ScanIndexForward=False,
             **query,
         )
-        read = [_readable(item) for item in found["Items"]]
+        read = [readable(item["id"]["S"], item["pointer"]["S"]) for item in found["Items"]]
         last = found.get("LastEvaluatedKey")
         return Pointers([live for live in read if live], Place.of(last) if last else None)
 
 
-def _readable(item: dict[str, Any]) -> Live | None:
+def readable(key: str, pointer: str) -> Live | None:
+    """Read one pointer of several; if it or its task cannot be, that is logged, and None, so that the others go on."""
     try:
-        return Live.model_validate_json(item["pointer"]["S"])
-    except (KeyError, ValueError):  # pydantic's errors are ValueErrors
-        logger.warning("live pointer cannot be read", extra={"item": item["id"]["S"]})
+        live = Live.model_validate_json(pointer)
+        Task.model_validate(live.task)
+        return live
+    except ValueError:  # pydantic's errors are ValueErrors
+        logger.exception("live pointer cannot be read", extra={"item": key})
         return None
