@@ -79,7 +79,7 @@ def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timede
         if time.monotonic() - begun > _SWEEP_SECONDS:
             logger.warning("not everything dropped could be looked at", extra={"reached": dataset.key})
             return
-        if pipeline.runs.load(run_id_for(dataset)) is None:
+        if pipeline.runs.item(run_id_for(dataset)) is None:
             pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
 
 
