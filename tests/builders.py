@@ -63,6 +63,16 @@ def tuned_spec(**changes: Any) -> dict[str, Any]:
     return spec(customization=customization) | changes
 
 
+def reinforced_spec(**changes: Any) -> dict[str, Any]:
+    """Return the spec of a task whose student is fine-tuned by reinforcement."""
+    customization = {
+        "type": "REINFORCEMENT_FINE_TUNING",
+        "student": "amazon.nova-2-lite-v1:0:256k",
+        "hyperparameters": {"epochCount": 3, "learningRate": 1e-5},
+    }
+    return spec(customization=customization) | changes
+
+
 def embedded_spec(**changes: Any) -> dict[str, Any]:
     """Return the spec of a task that needs no Bedrock at all."""
     return (

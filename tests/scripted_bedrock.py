@@ -72,7 +72,10 @@ class ScriptedBedrock(ScriptedBatch, ScriptedThroughput):
     models: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {
             name: {"modelLifecycle": ACTIVE, "customizationsSupported": ["DISTILLATION", "FINE_TUNING"]}
-            for name in ("amazon.nova-pro-v1:0", "amazon.nova-premier-v1:0", "amazon.nova-micro-v1:0:128k")
+            for name in (
+                *("amazon.nova-pro-v1:0", "amazon.nova-premier-v1:0"),
+                *("amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k"),
+            )
         }
     )
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from tests.builders import (
     labels_spec,
     pipeline_event,
     prompts,
+    reinforced_spec,
     spec,
     true_label,
     truth,
@@ -220,6 +221,13 @@ def provisions(cloud: Cloud, recorder: Recorder) -> None:
     assert cloud.finish(unwanted).state is State.FAILED
 
 
+def reinforces(cloud: Cloud, _: Recorder) -> None:
+    """A reinforcement fine-tuning job is given its own records, and has answers graded."""
+    cloud.upload_task(reinforced_spec())
+    assert cloud.finish(cloud.drop(labelled())).state is State.PROMOTED
+    assert cloud.invoke("reward", []) == []
+
+
 def answers(cloud: Cloud, recorder: Recorder) -> None:
     """The router starts warm and cold, answers from every tier, one query and many, and what is not there."""
     cloud.upload_task(spec())
@@ -312,6 +320,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     fails_after_a_promotion,
     retires,
     provisions,
+    reinforces,
     answers,
     keeps_queries,
 )

@@ -49,7 +49,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def test_every_function_called_something_that_the_table_of_accesses_knows(recorder: Recorder) -> None:
     assert recorder.unknown == set()
-    assert {function for function, _ in recorder.calls} == set(FUNCTIONS)
+    assert {function for function, _ in recorder.calls} == set(FUNCTIONS) - {"reward"}, "it only computes"
 
 
 def asked_in(stack: Stack, recorder: Recorder) -> dict[str, list[Access]]:
