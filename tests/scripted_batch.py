@@ -53,6 +53,14 @@ class ScriptedBatch:
         job = self._found(self.batches, request["jobIdentifier"], "GetModelInvocationJob")
         return {"jobArn": job["arn"], "status": job["status"], "message": job["message"]}
 
+    def stop_model_invocation_job(self, **request: Any) -> dict[str, Any]:
+        self._begin("StopModelInvocationJob", request)
+        job = self._found(self.batches, request["jobIdentifier"], "StopModelInvocationJob")
+        if job["status"] not in ("Submitted", "InProgress"):
+            raise client_error("ConflictException", "the job is over", "StopModelInvocationJob")
+        job["status"] = "Stopped"
+        return {}
+
     def work_batches(self, s3: Any, announce: Callable[[dict[str, Any]], None]) -> None:
         """Bring the jobs under way to their end; see `ScriptedBedrock.work`."""
         for name, job in self.batches.items():

@@ -16,11 +16,11 @@ def add(commands: Any) -> None:
     parser = command(
         commands,
         "clean",
-        help="delete a run, a task or everything it made; lists first",
+        help="delete a run, a generation, a task or everything it made; lists first",
         description=(
-            "Lists a run, all of a task, or everything: deployments, custom models, judge's jobs, all versions of\n"
-            "objects, items of the table; with --yes it deletes them. What is live, and what was live before it,\n"
-            "is left unless its task is named by --with-live. It can be called again however it ended: exit 0 if\n"
+            "Lists a run or a generation, all of a task, or everything: deployments, custom models, judge's jobs,\n"
+            "all versions of objects, items of the table; with --yes it deletes them. What is live, and what was\n"
+            "live before it, is left unless its task is named by --with-live. It can be called again: exit 0 if\n"
             "nothing is left of what it was to delete, else 7 (docs/cleanup.md)."
         ),
         examples=(
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         ),
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("run_id", nargs="?", metavar="RUN", help="one run")
+    what.add_argument("run_id", nargs="?", metavar="RUN", help="one run, or one generation")
     what.add_argument("--task", metavar="T", help="all runs of a task, its spec and its datasets")
     what.add_argument("--everything", action="store_true", help="all tasks, and whatever else the app keeps")
     parser.add_argument(
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     scope = {"run_id": options.run_id or "", "task": options.task or "", "with_live": options.with_live}
     inventory, kept = take_inventory(app, **scope)
     if options.run_id and inventory.is_empty and not kept:
-        raise UsageError(f"there is no run {options.run_id!r}: see `python -m local status`")
+        raise UsageError(f"there is no run or generation {options.run_id!r}: see `python -m local status`")
     if not options.json:
         console.print(_table(inventory, kept))
     left: list[str] = []
@@ -80,6 +80,18 @@ def _table(inventory: Inventory, kept: list[Holding]) -> Table:
         size = f"{shown['bytes'] / 1e6:.1f}"
         row = [holding.run_id, shown["state"], holding.live, *has, str(shown["objects"]), size, note]
         table.add_row(*map(escape, row))
+    for making in inventory.makings:
+        shown = making.as_json()
+        row = [
+            making.generation_id,
+            shown["state"],
+            "",
+            "",
+            "",
+            str(shown["objects"]),
+            f"{shown['bytes'] / 1e6:.1f}",
+        ]
+        table.add_row(*map(escape, [*row, "generation"]))
     shown = inventory.as_json()
     if inventory.versions or inventory.items:
         others = f"{len(inventory.items)} items of no run" if inventory.items else ""

@@ -304,8 +304,50 @@ def generates(cloud: Cloud, _: Recorder) -> None:
     assert cloud.runs.of_task(TASK)
 
 
+def labels_a_dataset(cloud: Cloud, _: Recorder) -> None:
+    """Datasets of prompts: labelled before their run goes on, one by one and in a batch; a live golden set is there."""
+    cloud.upload_task(embedded_spec(dataset={"label": "auto"}))
+    for content in (labelled(), prompts(), labelled(QUERIES[:90]) + prompts(QUERIES[90:])):
+        assert cloud.finish(cloud.drop(content, trains=True)).state is State.PROMOTED
+    places = [f"{number * 7919:x}" for number in range(1, 60)]
+    made = {
+        "count": 120,
+        "templates": [f"{opening} {{place}}" for opening in OPENINGS],
+        "slots": {"place": places},
+    }
+    cloud.s3.put_object(
+        Bucket=DATA_BUCKET, Key="requests/clip-search/made.yaml", Body=json.dumps(made).encode()
+    )
+    cloud.settle()
+    cloud.minute(3)
+
+
+def forgets_a_generation(cloud: Cloud, _: Recorder) -> None:
+    """A generation that nobody needs is deleted with all its objects."""
+    cloud.upload_task(embedded_spec(retention={"generations": 0}))
+    put = cloud.s3.put_object(Bucket=DATA_BUCKET, Key="requests/clip-search/bad.yaml", Body=b"count: 1")
+    generation_id = run_id_for(
+        dataset_object(bucket=DATA_BUCKET, key="requests/clip-search/bad.yaml", version_id=put["VersionId"])
+    )
+    cloud.settle()
+    cloud.store.folder("generations").put(generation_id, "queries.jsonl", b"{}")
+    generations = cloud.pipeline().generations
+    ended = generations.load(generation_id)
+    assert ended is not None
+    cloud.age(f"GENERATION#{generation_id}", timedelta(days=3))
+    cloud.store.delete(cloud.store.versions("requests/"))
+    cloud.watch()
+    released = generations.load(generation_id)
+    assert released is not None and released.released_at is not None
+    generations.release(released, released.released_at - timedelta(hours=48))
+    cloud.watch()
+    assert generations.load(generation_id) is None
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     generates,
+    labels_a_dataset,
+    forgets_a_generation,
     promotes,
     replaces,
     needs_no_bedrock,

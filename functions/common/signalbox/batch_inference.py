@@ -19,6 +19,8 @@ Which models have it in which regions: Amazon Bedrock user guide, "Supported Reg
 custom models of Nova do not. What role a job needs: the same, "Create a custom service role for batch inference".
 """
 AT_WORK = frozenset({"Submitted", "Validating", "Scheduled", "InProgress", "Stopping"})
+_ENDED = frozenset({"ConflictException", "ResourceNotFoundException", "ValidationException"})
+"""What stopping a job is answered with that is not at work (Amazon Bedrock API reference, StopModelInvocationJob)."""
 _HOURS = 24
 """The shortest time after which a job may expire; what it has answered until then is kept."""
 
@@ -74,6 +76,14 @@ class BatchInference:
                 outputDataConfig={"s3OutputDataConfig": {"s3Uri": output}},
                 timeoutDurationInHours=_HOURS,
             )["jobArn"]
+
+    def stop(self, arn: str) -> None:
+        """Stop a job that is at work; one that is over or gone is left so."""
+        try:
+            self._control.stop_model_invocation_job(jobIdentifier=arn)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _ENDED:
+                raise
 
     def _named(self, name: str) -> str | None:
         """Return the ARN of the job of a name, which GetModelInvocationJob does not take."""

@@ -199,12 +199,14 @@ class Deployment(Section):
 class Retention(Section):
     """How many of a task's ended runs, the newest, keep what they made, besides the live one and the one before it.
 
-    Their deployments, so that a person can still promote them; their custom models; their objects and items.
+    Their deployments, so that a person can still promote them; their custom models; their objects and items. And how
+    many generations keep their objects and items, besides those of these two runs' datasets.
     """
 
     deployments: int = Field(default=2, ge=0, le=100)
     models: int = Field(default=3, ge=0, le=100)
     runs: int = Field(default=20, ge=0, le=1000)
+    generations: int = Field(default=20, ge=0, le=1000)
 
 
 class Task(Section):

@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-from signalbox import console
+from signalbox import console, generation_retention
 from signalbox.events import RESULTS_FIRST, Event
 from signalbox.generation_watch import look_after
 from signalbox.observability import logger
@@ -43,6 +43,7 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
     nudged = _heal_all(now, pipeline, nudge_after) + look_after(pipeline, now, nudge_after)
     _check_health(pipeline, now)
     look_through(pipeline, now, retire_after)
+    generation_retention.look_through(pipeline, now, retire_after)
     _register_unannounced(pipeline, now, nudge_after)  # after healing: S3 may be slow, or not answer
     console.publish(pipeline)
     return nudged

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.events import Event, PipelineEvent
+from signalbox.generation_mail import WRITERS as OF_GENERATIONS
 from signalbox.notify import OUTCOMES, SIGNING, Link, Notification, notification_of, report_link
 from tests.builders import BUCKET, pipeline_event
+from tests.unit.template.stack import PROJECT
 
 RUN = "clip-search-0123456789ab"
 GATES = [
@@ -65,6 +67,11 @@ SUMMARIES: dict[Event, dict[str, Any]] = {
     Event.RUN_STALLED: {"reason": "in state TRAINING for 25 hours"},
     Event.MODEL_ROLLED_BACK: EVALUATED | {"rolled_back": BACK},
     Event.REQUEST_REFUSED: REFUSED,
+    **{
+        Event(path.stem): json.loads(path.read_text())["detail"]["summary"]
+        for path in sorted((PROJECT / "events/notify").glob("*.json"))
+        if path.stem.startswith(("Generation", "Labelling"))
+    },
 }
 LINK = Link("https://bucket.test/report.html?X-Amz-Signature=0", datetime(2026, 11, 21, 20, 0, tzinfo=UTC))
 
@@ -160,10 +167,11 @@ def test_a_refusal_may_be_about_no_run_and_no_task() -> None:
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)
-def test_every_mail_says_which_run_where_it_lies_and_when(kind: Event) -> None:
+def test_every_mail_says_what_it_is_about_where_that_lies_and_when(kind: Event) -> None:
     text = told(kind).text
-    assert f"Run: {RUN}" in text
-    assert f"s3://{BUCKET}/runs/{RUN}/" in text
+    about, folder = ("Generation", "generations") if kind in OF_GENERATIONS else ("Run", "runs")
+    assert f"{about}: {RUN}" in text
+    assert f"s3://{BUCKET}/{folder}/{RUN}/" in text
     assert "When: 2026-11-21 08:00 UTC" in text
     assert "What to do: " in text
 
@@ -299,3 +307,25 @@ def test_both_comparisons_with_what_is_live_are_told() -> None:
     ).text
     assert "Against clip-search-1: worse by 0.050 (0.020 to 0.080)." in text
     assert "On the golden set of clip-search-1: worse by 0.060 (0.020 to 0.080)." in text
+
+
+def test_a_generation_is_told_with_its_counts_its_balance_its_noise_and_its_cost() -> None:
+    made = told(Event.GENERATION_COMPLETED, noise=0.0312)
+    assert made.subject == "GENERATED clip-search: 2,000 records, balance missed"
+    for said in (
+        "Queries: 2,500 were to be labelled (left out: 31 nearly repeated, 4 golden)",
+        "7 queries without a usable answer: not a JSON object and nothing else (7)",
+        "Noise of the teacher: 0.0312",
+        "transcription leads in 20.6% instead of 25.0%",
+        "Cost: $1.72, estimated before at $1.72; 3,661,203 tokens read, 158,220 written",
+        "Its run: video-search-ba98765432ff",
+    ):
+        assert said in made.text
+    assert "reached within two points" in told(Event.GENERATION_COMPLETED, balance_reasons=[]).text
+
+
+def test_what_labelling_is_estimated_to_cost_is_told_before() -> None:
+    started = told(Event.LABELLING_STARTED)
+    assert started.subject == "LABELLING clip-search: 2,500 queries go to us.amazon.nova-pro-v1:0"
+    assert "Cost: about $1.72, at most $4.53 (prices of 2026-10-05, us-east-1)" in started.text
+    assert "a batch job, at half the price" in started.text

@@ -12,7 +12,8 @@ from tests.fakes import FakeTable
 
 # As the design draws it.
 DIAGRAM = {
-    "RECEIVED": {"REJECTED", "ACCEPTED"},
+    "RECEIVED": {"LABELLING", "REJECTED", "ACCEPTED"},
+    "LABELLING": {"REJECTED", "ACCEPTED"},
     "ACCEPTED": {"TRAINING", "TRAINED"},
     "TRAINING": {"TRAINED"},
     "TRAINED": {"DEPLOYING", "DEPLOYED"},
