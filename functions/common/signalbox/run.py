@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from itertools import islice
@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
-from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live
+from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live, readable
+from signalbox.observability import logger
 from signalbox.release import Awaited, Expense
 from signalbox.task import NAME_LENGTH, Deployment, Patience, is_task_name
 
@@ -423,11 +424,11 @@ class RunTable:
 
     def active(self) -> Iterator[Run]:
         """Return every run for which something is still to be done, the longest untouched first."""
-        return map(_run, self._query(ACTIVE_INDEX, _ACTIVE, _ACTIVE))
+        return _readable(self._query(ACTIVE_INDEX, _ACTIVE, _ACTIVE))
 
     def deployed(self) -> Iterator[Run]:
         """Return every ended run that still holds a deployment, the longest ended first."""
-        return map(_run, self._query(ACTIVE_INDEX, _ACTIVE, _DEPLOYED))
+        return _readable(self._query(ACTIVE_INDEX, _ACTIVE, _DEPLOYED))
 
     def standing(self, place: str) -> Iterator[dict[str, Any]]:
         """Return the items that stand under a value of the index's key, the longest untouched first."""
@@ -436,7 +437,8 @@ class RunTable:
     def live_pointers(self) -> list[Live]:
         """Return what is live for each task; the index lags behind the table a little."""
         items = self._query(ACTIVE_INDEX, _ACTIVE, LIVE_ITEMS)
-        return [Live.model_validate_json(item["pointer"]) for item in items]
+        read = (readable(item["id"], item["pointer"]) for item in items)
+        return [live for live in read if live]
 
     def of_task(self, task: str, limit: int | None = None) -> list[Run]:
         """Return the runs of a task, the newest first, `limit` of them at most.
@@ -445,7 +447,7 @@ class RunTable:
         """
         page = {"Limit": limit} if limit else {}
         newest = self._query(TASK_INDEX, "task", task, ScanIndexForward=False, **page)
-        return list(map(_run, islice(newest, limit)))
+        return list(_readable(islice(newest, limit)))
 
     def _query(self, index: str, key: str, value: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Return the items that stand under a key of an index, page after page."""
@@ -519,6 +521,15 @@ def transition(
 def _place(ended: Run) -> str | None:
     """Where in the index an ended run stands that owes nothing."""
     return _DEPLOYED if ended.deployment_arn else None
+
+
+def _readable(items: Iterable[dict[str, Any]]) -> Iterator[Run]:
+    """Read runs one by one; one that cannot be read is left out, so that those of other tasks go on."""
+    for item in items:
+        try:
+            yield _run(item)
+        except ValueError:  # pydantic's errors are ValueErrors
+            logger.exception("run cannot be read", extra={"run_id": item["id"]})
 
 
 def _run(item: dict[str, Any]) -> Run:
