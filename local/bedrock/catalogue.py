@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from local.bedrock import names
+from local.bedrock import names, region
 
 PROVIDER = "Signalbox stand-in"
 TEACHER = "local.teacher"
@@ -40,7 +40,7 @@ class FoundationModel:
             "inputModalities": ["TEXT"],
             "outputModalities": ["TEXT"],
             "responseStreamingSupported": False,
-            "customizationsSupported": list(self.customizations),
+            "customizationsSupported": list(self.customizations) if region.customizes() else [],
             "inferenceTypesSupported": ["ON_DEMAND"],
             "modelLifecycle": {"status": "ACTIVE"},
         }

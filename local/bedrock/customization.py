@@ -3,28 +3,27 @@
 from collections.abc import Callable
 from typing import Any
 
-from local.bedrock import catalogue, faults, names
+from local.bedrock import faults, names
 from local.bedrock.announcer import event, event_time
 from local.bedrock.context import Context, Workers
 from local.bedrock.custom_models import KIND as CUSTOM_MODEL
 from local.bedrock.custom_models import model_path
+from local.bedrock.customization_request import checked
 from local.bedrock.errors import conflict, invalid, not_found, quota_exceeded
 from local.bedrock.objects import join
 from local.bedrock.processes import TrainingProcesses
 from local.bedrock.resources import created_before, fingerprint, page, tag_map
 from local.bedrock.store import Resource
-from local.bedrock.training import DEFAULT_EPOCHS, TrainingOrder
+from local.bedrock.training import (
+    DEFAULT_EPOCHS,
+    DEFAULT_LEARNING_RATE,
+    DEFAULT_WARMUP_STEPS,
+    TrainingOrder,
+)
 
 KIND = "customization-job"
 _STAGES = ("validationDetails", "dataProcessingDetails", "trainingDetails")
 _DETAIL_TYPE = "Model Customization Job State Change"
-
-# Bounds for Amazon Nova: docs.aws.amazon.com/bedrock/latest/userguide/custom-models-hp.html
-HYPERPARAMETERS = {
-    "epochCount": (int, 1, 5),
-    "learningRate": (float, 1e-6, 1e-4),
-    "learningRateWarmupSteps": (int, 0, 100),
-}
 
 
 class CustomizationJobs:
@@ -52,7 +51,7 @@ class CustomizationJobs:
             before = created_before(self._store, KIND, parameters)
             if before:
                 return {"jobArn": before.arn}
-            model_id = _checked(parameters)
+            model_id = checked(parameters)
             self._refuse_used_names(parameters)
             self._refuse_beyond_quota()
             job = self._add(parameters, model_id)
@@ -213,6 +212,7 @@ class CustomizationJobs:
             .get("distillationConfig", {})
             .get("teacherModelConfig", {})
         )
+        hyperparameters = document["hyperParameters"]
         reinforcement = document.get("customizationConfig", {}).get("rftConfig", {})
         folder = f"model-customization-job-{names.last_part(job.arn)}"
         return TrainingOrder(
@@ -225,9 +225,13 @@ class CustomizationJobs:
             ],
             artifacts_uri=join(document["outputDataConfig"]["s3Uri"], folder),
             model_path=str(model_path(self._context.folder, document["customModelArn"])),
-            epochs=int(document["hyperParameters"].get("epochCount", DEFAULT_EPOCHS)),
+            epochs=int(hyperparameters.get("epochCount", DEFAULT_EPOCHS)),
+            learning_rate=float(hyperparameters.get("learningRate", DEFAULT_LEARNING_RATE)),
+            warmup_steps=int(hyperparameters.get("learningRateWarmupSteps", DEFAULT_WARMUP_STEPS)),
             longest_answer=teacher.get("maxResponseLengthForInference"),
-            reward_function_arn=reinforcement.get("graderConfig", {}).get("lambdaGrader", {}).get("lambdaArn", ""),
+            reward_function_arn=reinforcement.get("graderConfig", {})
+            .get("lambdaGrader", {})
+            .get("lambdaArn", ""),
             reinforcement=reinforcement.get("hyperParameters", {}),
         )
 
@@ -341,78 +345,3 @@ def _event_detail(job: Resource) -> dict[str, Any]:
         "outputDataConfig": document["outputDataConfig"],
     }
     return {name: value for name, value in detail.items() if value is not None}
-
-
-def _checked(parameters: dict[str, Any]) -> str:
-    """Return the id of the base model after checking what the service model alone cannot say."""
-    base = catalogue.resolve(parameters["baseModelIdentifier"])
-    if base is None:
-        raise invalid("The provided model identifier is invalid.")
-    kind = parameters.get("customizationType", "FINE_TUNING")
-    if kind not in base.customizations:
-        raise invalid(f"The model {base.model_id} doesn't support the customization type {kind}.")
-    if "s3Uri" not in parameters["trainingDataConfig"]:
-        raise invalid("The local stand-in takes training data from trainingDataConfig.s3Uri only.")
-    hyperparameters = parameters.get("hyperParameters", {})
-    if kind == "DISTILLATION":
-        _check_teacher(parameters, base.model_id)
-        if hyperparameters:
-            raise invalid(
-                f"Distillation takes no hyperparameters, but got {', '.join(sorted(hyperparameters))}."
-            )
-    elif kind == "REINFORCEMENT_FINE_TUNING":
-        _check_reinforcement(parameters)
-    else:
-        if "customizationConfig" in parameters:
-            raise invalid("customizationConfig is only valid for the customization types that it names.")
-        _check_hyperparameters(hyperparameters)
-    tag_map(parameters.get("jobTags", []))
-    tag_map(parameters.get("customModelTags", []))
-    return base.model_id
-
-
-def _check_teacher(parameters: dict[str, Any], student: str) -> None:
-    configuration = parameters.get("customizationConfig", {}).get("distillationConfig")
-    if configuration is None:
-        raise invalid(
-            "customizationConfig.distillationConfig is required for the customization type DISTILLATION."
-        )
-    teacher = configuration["teacherModelConfig"]
-    model = catalogue.resolve(teacher["teacherModelIdentifier"])
-    if model is None or model.model_id not in catalogue.DISTILLATION_TEACHERS.get(student, ()):
-        raise invalid(
-            f"The teacher model {teacher['teacherModelIdentifier']} isn't supported for the student model "
-            f"{student}."
-        )
-    if teacher.get("maxResponseLengthForInference", 1) < 1:
-        raise invalid("maxResponseLengthForInference must be at least 1.")
-
-
-def _check_reinforcement(parameters: dict[str, Any]) -> None:
-    """The bounds of the hyperparameters stand in the service model, and are checked with it."""
-    configuration = parameters.get("customizationConfig", {}).get("rftConfig", {})
-    if "lambdaGrader" not in configuration.get("graderConfig", {}):
-        raise invalid(
-            "customizationConfig.rftConfig.graderConfig is required for the customization type "
-            "REINFORCEMENT_FINE_TUNING."
-        )
-    if parameters.get("hyperParameters"):
-        raise invalid(
-            "The hyperparameters of REINFORCEMENT_FINE_TUNING belong into customizationConfig.rftConfig."
-        )
-
-
-def _check_hyperparameters(hyperparameters: dict[str, str]) -> None:
-    for name, text in hyperparameters.items():
-        if name not in HYPERPARAMETERS:
-            raise invalid(f"The hyperparameter {name} is not supported; use {', '.join(HYPERPARAMETERS)}.")
-        number, minimum, maximum = HYPERPARAMETERS[name]
-        try:
-            value = number(text)
-        except ValueError:
-            value = None
-        if value is None or not minimum <= value <= maximum:
-            raise invalid(
-                f"The hyperparameter {name} must be a {number.__name__} from {minimum} to {maximum}, "
-                f"not {text}."
-            )

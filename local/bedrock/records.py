@@ -111,7 +111,9 @@ def training_records(body: bytes, customization_type: str) -> list[TrainingRecor
         else:
             records.append(item)
     if customization_type == "FINE_TUNING":
-        _refuse_for_fine_tuning(records, problems)
+        if problems:
+            raise DatasetError(f"Line {problems[0].line} of the dataset is invalid: {problems[0].reason}.")
+        refuse_for_fine_tuning(records, "the dataset")
     minimum, maximum = RECORD_LIMITS[customization_type]
     if not minimum <= len(records) <= maximum:
         examples = "".join(f" Line {problem.line}: {problem.reason}." for problem in problems[:3])
@@ -122,18 +124,37 @@ def training_records(body: bytes, customization_type: str) -> list[TrainingRecor
     return records
 
 
-def _refuse_for_fine_tuning(records: list[TrainingRecord], problems: list[Problem]) -> None:
-    if problems:
-        raise DatasetError(f"Line {problems[0].line} of the dataset is invalid: {problems[0].reason}.")
+def refuse_too_many(customization_type: str, together: int) -> None:
+    """Refuse more records than a job takes to train on and to validate with together.
+
+    Raises
+    ------
+    DatasetError
+    """
+    _, maximum = RECORD_LIMITS[customization_type]
+    if together > maximum:
+        raise DatasetError(
+            f"The training and validation datasets have {together} records together; {customization_type} takes at "
+            f"most {maximum}."
+        )
+
+
+def refuse_for_fine_tuning(records: Iterable[TrainingRecord], source: str) -> None:
+    """Refuse records without an answer, and reserved words anywhere in them.
+
+    Raises
+    ------
+    DatasetError
+    """
     for number, record in enumerate(records, 1):
         if record.answer is None:
             raise DatasetError(
-                f"Record {number} of the dataset has no assistant message; fine-tuning needs one."
+                f"Record {number} of {source} has no assistant message; fine-tuning needs one."
             )
         text = f"{record.prompt} {record.query} {record.answer}"
         reserved = next((word for word in RESERVED_WORDS if word in text), None)
         if reserved:
-            raise DatasetError(f"Record {number} of the dataset has the reserved word {reserved}.")
+            raise DatasetError(f"Record {number} of {source} has the reserved word {reserved}.")
 
 
 def pairs_of(records: Iterable[dict[str, Any] | tuple[str, str]]) -> list[tuple[str, str, str]]:

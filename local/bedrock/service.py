@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from local.bedrock import catalogue, wire
+from local.bedrock import catalogue, region, wire
 from local.bedrock.announcer import Announcer, Emit
 from local.bedrock.batch import InvocationJobs
 from local.bedrock.configuration import Configuration
@@ -144,7 +144,8 @@ class BedrockStandIn:
         operation, labels = found
         parameters = wire.parse(operation, labels, request)
         self.faults.strike(operation.name)
-        return wire.render(operation, self._operations[operation.name](parameters))
+        with region.requested(request.headers):
+            return wire.render(operation, self._operations[operation.name](parameters))
 
     async def __call__(
         self,

@@ -1,12 +1,12 @@
 """The local student: what a customization job trains and a deployment answers with.
 
 A ridge regression from query features to the numbers of an answer (weights, or one per label), solved by
-conjugate gradients. A step is one pass over the training data, so the losses of the steps are the model's
-own.
+conjugate gradients, or by the descent that a fine-tuning job asks for. A step is one pass over the training
+data, so the losses of the steps are the model's own.
 """
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,15 @@ class Examples:
         return len(self.queries)
 
 
-def train(examples: Examples, validation: Examples, epochs: int, prompt: str) -> tuple[Student, list[Step]]:
+State = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""After a pass over the data: the coefficients, the intercept and the fit."""
+Solver = Callable[[sparse.csr_matrix, np.ndarray, int], Iterator[State]]
+"""Regresses targets on a matrix in so many passes."""
+
+
+def train(
+    examples: Examples, validation: Examples, epochs: int, prompt: str, solver: Solver | None = None
+) -> tuple[Student, list[Step]]:
     """Train a student.
 
     Parameters
@@ -108,6 +116,8 @@ def train(examples: Examples, validation: Examples, epochs: int, prompt: str) ->
         Number of epochs, of 20 passes each.
     prompt
         The system prompt of the examples.
+    solver
+        None for conjugate gradients.
 
     Returns
     -------
@@ -128,8 +138,8 @@ def train(examples: Examples, validation: Examples, epochs: int, prompt: str) ->
     validation_matrix = features.transform(validation_queries) if validation_queries else None
     steps = []
     coefficients, intercept = np.zeros((matrix.shape[1], len(form.classes))), targets.mean(axis=0)
-    solver = _conjugate_gradients(matrix, targets, epochs * STEPS_PER_EPOCH)
-    for number, (coefficients, intercept, fitted) in enumerate(solver, 1):
+    passes = (solver or _conjugate_gradients)(matrix, targets, epochs * STEPS_PER_EPOCH)
+    for number, (coefficients, intercept, fitted) in enumerate(passes, 1):
         validation_loss = None
         if validation_matrix is not None and number % STEPS_PER_EPOCH == 0:
             validation_loss = cross_entropy(validation_matrix @ coefficients + intercept, validation_targets)
@@ -147,12 +157,10 @@ def _usable(form: Form, examples: Examples) -> tuple[list[str], np.ndarray]:
     return [query for query, _ in pairs], np.array([vector for _, vector in pairs])
 
 
-def _conjugate_gradients(
-    matrix: sparse.csr_matrix, targets: np.ndarray, passes: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _conjugate_gradients(matrix: sparse.csr_matrix, targets: np.ndarray, passes: int) -> Iterator[State]:
     """Solve the ridge regression of `targets` on `matrix`; yield the state after every pass.
 
-    The state is the coefficients, the intercept and the fit. The columns are centred on the fly, so that the
+    The columns are centred on the fly, so that the
     matrix stays sparse and the intercept is not penalised.
     """
     means, offset = np.asarray(matrix.mean(axis=0)).ravel(), targets.mean(axis=0)

@@ -20,12 +20,20 @@ from typing import Any
 
 from local.bedrock.errors import DatasetError, RewardError
 from local.bedrock.objects import Objects, join
+from local.bedrock.records import (
+    Problem,
+    TrainingRecord,
+    read_records,
+    refuse_for_fine_tuning,
+    refuse_too_many,
+    training_records,
+)
 from local.bedrock.reward_function import RewardFunction
-from local.bedrock.records import Problem, TrainingRecord, read_records, training_records
 from local.bedrock.store import Store
 from local.bedrock.text import bucket, first_tokens
 
-DEFAULT_EPOCHS = 2
+DEFAULT_EPOCHS, DEFAULT_LEARNING_RATE, DEFAULT_WARMUP_STEPS = 2, 1e-5, 10
+"""Of Amazon Nova: docs.aws.amazon.com/bedrock/latest/userguide/custom-models-hp.html"""
 _HELD_OUT_PERCENT = 10
 _NICENESS = 10
 
@@ -44,6 +52,8 @@ class TrainingOrder:
     artifacts_uri: str
     model_path: str
     epochs: int = DEFAULT_EPOCHS
+    learning_rate: float = DEFAULT_LEARNING_RATE
+    warmup_steps: int = DEFAULT_WARMUP_STEPS
     longest_answer: int | None = None
     validation_uris: list[str] = field(default_factory=list)
     reward_function_arn: str = ""
@@ -103,7 +113,8 @@ def run(order: TrainingOrder, tell: Callable[[dict[str, Any]], None], objects: O
     """
     tell({"stage": "validationDetails", "status": "InProgress"})
     records = training_records(objects.read(order.training_uri), order.customization_type)
-    validation = _validation_records(objects, order.validation_uris)
+    validation = _validation_records(objects, order)
+    refuse_too_many(order.customization_type, len(records) + len(validation))
     tell({"stage": "validationDetails", "status": "Completed"})
 
     tell({"stage": "dataProcessingDetails", "status": "InProgress"})
@@ -119,13 +130,17 @@ def run(order: TrainingOrder, tell: Callable[[dict[str, Any]], None], objects: O
     tell({"result": result})
 
 
-def _validation_records(objects: Objects, uris: list[str]) -> list[TrainingRecord]:
-    records = []
-    for uri in uris:
+def _validation_records(objects: Objects, order: TrainingOrder) -> list[TrainingRecord]:
+    records: list[TrainingRecord] = []
+    for uri in order.validation_uris:
+        found: list[TrainingRecord] = []
         for item in read_records(objects.read(uri)):
             if isinstance(item, Problem):
                 raise DatasetError(f"Line {item.line} of {uri} is invalid: {item.reason}.")
-            records.append(item)
+            found.append(item)
+        if order.customization_type == "FINE_TUNING":
+            refuse_for_fine_tuning(found, uri)
+        records += found
     return records
 
 
@@ -162,10 +177,15 @@ def _label(store: Store, records: list[TrainingRecord], order: TrainingOrder) ->
 def _train(
     order: TrainingOrder, records: list[TrainingRecord], validation: list[TrainingRecord], objects: Objects
 ) -> dict[str, float]:
+    from local.bedrock.descent import descent
     from local.bedrock.student import train
 
     prompt = Counter(record.prompt for record in records).most_common(1)[0][0]
-    if validation:
+    if order.customization_type == "FINE_TUNING":
+        solver = descent(order.learning_rate, order.warmup_steps)
+        student, steps = train(_examples(records), _examples(validation), order.epochs, prompt, solver)
+        measured = steps
+    elif validation:
         student, steps = train(_examples(records), _examples(validation), order.epochs, prompt)
         measured = steps
     else:
@@ -181,25 +201,16 @@ def _train(
         join(order.artifacts_uri, "training_artifacts", "step_wise_training_metrics.csv"),
         _table("training_loss", [(step.number, step.epoch, step.training_loss) for step in steps]),
     )
-    objects.write(
-        join(
-            order.artifacts_uri,
-            "validation_artifacts",
-            "post_fine_tuning_validation",
-            "validation_metrics.csv",
-        ),
-        _table(
-            "validation_loss",
-            [
-                (step.number, step.epoch, step.validation_loss)
-                for step in measured
-                if step.validation_loss is not None
-            ],
-        ),
-    )
     result = {"trainingLoss": steps[-1].training_loss}
-    if measured[-1].validation_loss is not None:
-        result["validationLoss"] = measured[-1].validation_loss
+    validated = [
+        (step.number, step.epoch, step.validation_loss)
+        for step in measured
+        if step.validation_loss is not None
+    ]
+    if validated:
+        folder = join(order.artifacts_uri, "validation_artifacts", "post_fine_tuning_validation")
+        objects.write(join(folder, "validation_metrics.csv"), _table("validation_loss", validated))
+        result["validationLoss"] = validated[-1][2]
     return result
 
 
@@ -214,11 +225,13 @@ def _examples(records: list[TrainingRecord]) -> Any:
 
 
 def _table(loss: str, rows: list[tuple[int, int, float]]) -> bytes:
-    """Return the rows as Bedrock's metrics files have them; the perplexity is the exponential of the loss."""
+    """Return rows as Bedrock's metrics files have them: steps from 0, the perplexity the exponential of the loss."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["step_number", "epoch_number", loss, "perplexity"])
-    writer.writerows((step, epoch, f"{value:.6f}", f"{math.exp(value):.6f}") for step, epoch, value in rows)
+    writer.writerows(
+        (step - 1, epoch, f"{value:.6f}", f"{math.exp(value):.6f}") for step, epoch, value in rows
+    )
     return text.getvalue().encode()
 
 

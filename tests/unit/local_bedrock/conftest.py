@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -42,14 +43,22 @@ def as_result(operation: Any, response: Response) -> dict[str, Any]:
 
 
 class Client:
-    """Calls operations of a stand-in by name."""
+    """Calls operations of a stand-in by name; with a `region`, as if signed for it."""
 
     def __init__(self, stand_in: BedrockStandIn) -> None:
         self.stand_in = stand_in
+        self.region = ""
 
     def __call__(self, name: str, **parameters: Any) -> dict[str, Any]:
         operation = service_model(RUNTIME if name == "Converse" else CONTROL_PLANE).operation_model(name)
-        response = self.stand_in.handle(as_request(operation, parameters))
+        request = as_request(operation, parameters)
+        if self.region:
+            scope = f"AKIDEXAMPLE/20261121/{self.region}/bedrock/aws4_request"
+            signed = {
+                "authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+            }
+            request = replace(request, headers={**request.headers, **signed})
+        response = self.stand_in.handle(request)
         if response.status >= 300:
             code = response.headers["x-amzn-errortype"].split(":")[0]
             raise RefusedError(code, response.status, json.loads(response.body)["message"])

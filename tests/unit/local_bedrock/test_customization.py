@@ -120,14 +120,31 @@ def test_fine_tuning_checks_its_hyperparameters(call, distillation, refused, hyp
 
 
 def test_fine_tuning_passes_its_settings_on(call, distillation, trained, faults) -> None:
-    tuning = {**distillation, "customizationType": "FINE_TUNING", "hyperParameters": {"epochCount": "5"}}
+    hyperparameters = {"epochCount": "5", "learningRate": "0.00003", "learningRateWarmupSteps": "7"}
+    tuning = {**distillation, "customizationType": "FINE_TUNING", "hyperParameters": hyperparameters}
     tuning["validationDataConfig"] = {"validators": [{"s3Uri": "s3://data-bucket/validation.jsonl"}]}
     del tuning["customizationConfig"]
     call("CreateModelCustomizationJob", **tuning)
     finish(call, faults)
     order = trained["order"]
-    assert (order.epochs, order.validation_uris) == (5, ["s3://data-bucket/validation.jsonl"])
+    assert (order.epochs, order.learning_rate, order.warmup_steps) == (5, 3e-5, 7)
+    assert order.validation_uris == ["s3://data-bucket/validation.jsonl"]
     assert order.artifacts_uri.startswith("s3://data-bucket/runs/r/customization/model-customization-job-")
+
+
+def test_no_teacher_is_taken_for_fine_tuning(call, distillation, refused) -> None:
+    with refused("ValidationException", "customizationConfig is only valid"):
+        call("CreateModelCustomizationJob", **{**distillation, "customizationType": "FINE_TUNING"})
+
+
+def test_models_are_customized_in_their_region_alone(call, distillation, refused) -> None:
+    call.region = "eu-west-1"
+    with refused("ValidationException", "local.student can't be customized in eu-west-1"):
+        call("CreateModelCustomizationJob", **distillation)
+    model = call("GetFoundationModel", modelIdentifier="local.student")["modelDetails"]
+    assert model["customizationsSupported"] == []
+    call.region = "us-east-1"
+    assert call("CreateModelCustomizationJob", **distillation)["jobArn"]
 
 
 def test_the_quota_of_jobs_is_kept(make, distillation, refused) -> None:

@@ -115,7 +115,7 @@ def test_faults_and_limits_strike_as_scripted(make, faults) -> None:
 def test_the_catalogue_says_what_the_models_are(call, refused) -> None:
     student = call("GetFoundationModel", modelIdentifier="local.student")["modelDetails"]
     assert student["modelLifecycle"] == {"status": "ACTIVE"}
-    assert student["customizationsSupported"] == ["DISTILLATION", "FINE_TUNING"]
+    assert student["customizationsSupported"] == ["DISTILLATION", "FINE_TUNING", "REINFORCEMENT_FINE_TUNING"]
     assert "stand-in" in student["providerName"]
     listed = call("ListFoundationModels")["modelSummaries"]
     assert {model["modelId"].split(".")[0] for model in listed} == {"local"}
