@@ -23,7 +23,7 @@ _SHARE_ON_GRID = 0.99
 
 @dataclass(frozen=True)
 class WeightsForm:
-    """Answers such as `{"visual": 0.2, "audio": 0.8, "reasoning": "..."}`.
+    """Answers such as `{"picture": 0.2, "sound": 0.8, "reasoning": "..."}`.
 
     `members` are all keys in their order, of which `keys` hold numbers and `text_key`, if any, holds words.
     `total` is what the numbers sum to (None: anything); `step` is the grid on which they lie (None: no grid).
