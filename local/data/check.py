@@ -132,6 +132,12 @@ def _facts(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "nearly alike",
         f"{near['queries']:,} queries in {near['groups']:,} groups, the largest of {near['largest']:,}",
     )
+    lengths = findings["lengths"]
+    yield (
+        "length",
+        f"{lengths['median']} characters and {lengths['words']} words in the middle, {lengths['p95']} in 19 of 20, "
+        f"at most {lengths['most']}",
+    )
     leading = sorted(findings["balance"].items(), key=lambda entry: -entry[1])
     yield (
         "balance",
@@ -145,7 +151,13 @@ def _facts(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
     if (findings.get("grid") or {}).get("step"):
         yield "steps", f"weights in steps of {findings['grid']['step']:g}"
-    yield "scripts", ", ".join(f"{name} {share:.1%}" for name, share in findings["scripts"]["shares"].items())
+    if findings["difficulty"]["shares"]:
+        yield (
+            "difficulty",
+            _shares(findings["difficulty"]["shares"]) + f", by the {findings['difficulty']['measure']}",
+        )
+    yield "scripts", _shares(findings["scripts"]["shares"])
+    yield "languages", _shares(findings["languages"]["shares"]) + ", as far as a few words tell"
     kinds = findings["personal_data"]["kinds"]
     yield "personal data", ", ".join(f"{kind}: {count:,}" for kind, count in kinds.items()) or "none found"
     cost = findings.get("cost", {})
@@ -157,6 +169,10 @@ def _facts(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
     elif cost:
         yield "Bedrock job", f"cost unknown: {cost['unknown']}"
+
+
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
 
 
 def _problems(findings: dict[str, Any]) -> Iterator[str]:

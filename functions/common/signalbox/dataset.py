@@ -8,6 +8,7 @@ from typing import Any
 
 from signalbox.answer import Answer, serialisable_weights, without_quotations
 from signalbox.customization import LIMITS, FineTuning
+from signalbox.dataset_profile import profile
 from signalbox.dataset_quality import assess, warnings
 from signalbox.file_form import with_form
 from signalbox.golden_set import (
@@ -20,7 +21,7 @@ from signalbox.golden_set import (
     stratified,
 )
 from signalbox.personal_screen import Screen
-from signalbox.records import Problem, Record, read_records, refused_word
+from signalbox.records import OtherPrompt, Problem, Record, read_records, refused_word
 from signalbox.task import Labels, Task
 
 MIN_RECORDS, MAX_RECORDS = LIMITS["DISTILLATION"].least, LIMITS["DISTILLATION"].most
@@ -211,7 +212,8 @@ def examine(
         record.answer for record in dataset.golden if record.answer
     ]
     dataset.prior = _prior(known)
-    dataset.quality = reading.findings() | assess(records, dataset.golden, task, split_off=golden is None)
+    found = assess(records, dataset.golden, task, split_off=golden is None)
+    dataset.quality = reading.findings() | found | profile(records)
     dataset.warnings = [*reading.warnings(), *warnings(dataset.quality)]
     faults = [*reading.reasons()] or list(_faults(dataset, task))
     if not faults and _wants_labels(dataset, task):
@@ -226,7 +228,8 @@ class _Reading:
     def __init__(self, chunks: Iterable[bytes], task: Task) -> None:
         self.records: list[Record] = []
         self.problems: list[Problem] = []
-        self.lines = self.invalid = self._held = self._other_prompts = 0
+        self.lines = self.invalid = self._held = 0
+        self._other_prompts: Counter[str] = Counter()
         self._kinds: Counter[tuple[str, str]] = Counter()
         self._screen, self._limits = Screen(task), task.limits
         self._form, content = with_form(chunks)
@@ -253,7 +256,10 @@ class _Reading:
 
     def _note(self, problem: Problem) -> None:
         self.invalid += 1
-        self._other_prompts += problem.field == "system[0].text"
+        if isinstance(problem, OtherPrompt):
+            self._other_prompts[
+                problem.prompt if len(self._other_prompts) < LISTED_PROBLEMS else "others"
+            ] += 1
         if len(self._kinds) < LISTED_PROBLEMS or (problem.field, problem.reason) in self._kinds:
             self._kinds[problem.field, problem.reason] += 1
         if len(self.problems) < LISTED_PROBLEMS:
@@ -268,8 +274,9 @@ class _Reading:
         return {
             "problem_kinds": kinds,
             "prompt_drift": {
-                "lines": self._other_prompts,
-                "examples": [p.line for p in self.problems if p.field == "system[0].text"][:LISTED_KINDS],
+                "lines": self._other_prompts.total(),
+                "prompts": dict(self._other_prompts.most_common(LISTED_KINDS)),
+                "examples": [p.line for p in self.problems if isinstance(p, OtherPrompt)][:LISTED_KINDS],
             },
             "personal_data": self._screen.findings(),
         }
@@ -277,8 +284,8 @@ class _Reading:
     def warnings(self) -> Iterable[str]:
         if self._other_prompts:
             yield (
-                f"lines with another system text than the task's prompt: {self._other_prompts:,}; were they made for "
-                "another version of the task?"
+                f"lines with another system text than the task's prompt: {self._other_prompts.total():,}, with "
+                f"{len(self._other_prompts):,} different ones; were they made for another version of the task?"
             )
         if found := self._screen.summary():
             yield found

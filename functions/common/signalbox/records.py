@@ -1,5 +1,6 @@
 """Records in the bedrock-conversation-2024 format, read line by line, and what is wrong with the others."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -70,6 +71,13 @@ class Problem:
         # The name of an unknown key, say, may be as long as the line, and an answer that is none may be a letter.
         object.__setattr__(self, "field", shortened(mask_excerpt(self.field[:MAX_LINE_BYTES])))
         object.__setattr__(self, "reason", shortened(mask_excerpt(self.reason[:MAX_LINE_BYTES])))
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPrompt(Problem):
+    """The system text is not the task's prompt; `prompt` tells one such text from another (SHA-256, 12 hex digits)."""
+
+    prompt: str
 
 
 def shortened(text: str) -> str:
@@ -190,8 +198,11 @@ def _repeated_key(line: bytes) -> str:
 
 def _interpret(number: int, conversation: _Conversation, task: Task) -> Record | Problem:
     if conversation.system and conversation.system[0].text != task.prompt:
-        return Problem(
-            number, "system[0].text", f"differs from the prompt of task {task.name}, which it must equal"
+        return OtherPrompt(
+            number,
+            "system[0].text",
+            f"differs from the prompt of task {task.name}, which it must equal",
+            hashlib.sha256(conversation.system[0].text.encode(errors="replace")).hexdigest()[:12],
         )
     user, *reply = conversation.messages
     if user.role != "user":

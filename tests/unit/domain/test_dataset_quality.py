@@ -34,7 +34,7 @@ def test_a_sound_dataset_has_findings_of_every_kind_and_rejects_nothing() -> Non
     dataset = examined()
     assert set(dataset.quality) == {
         "problem_kinds", "prompt_drift", "personal_data", "near_duplicates", "near_leakage", "teacher_noise",
-        "beyond_noise", "grid", "constant_answers", "scripts",
+        "beyond_noise", "grid", "constant_answers", "scripts", "lengths", "repetitions", "languages", "difficulty",
     }  # fmt: skip
     assert dataset.quality["scripts"]["shares"] == {"Latin": 1.0}
     noise = dataset.quality["teacher_noise"]
@@ -120,7 +120,8 @@ def test_lines_with_another_prompt_are_counted_by_kind() -> None:
         line(f"drift {n}", truth(QUERIES[0]), system=[{"text": "An older prompt."}]) for n in range(3)
     )
     dataset = examined(drifted)
-    assert dataset.quality["prompt_drift"] == {"lines": 3, "examples": [151, 152, 153]}
+    drift = dataset.quality["prompt_drift"]
+    assert (drift["lines"], list(drift["prompts"].values()), drift["examples"]) == (3, [3], [151, 152, 153])
     (kind,) = dataset.quality["problem_kinds"]
     assert (kind["field"], kind["lines"]) == ("system[0].text", 3)
 
