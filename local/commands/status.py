@@ -5,7 +5,7 @@ from typing import Any
 
 from local import render
 from local.client import App
-from local.commands.drop import conclude
+from local.commands.drop import conclude, port_options
 from local.commands.options import UsageError, add_output, add_ports, app_of, command, print_json
 from local.progress import as_json, transition
 from signalbox.run import Run
@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
         print_json({"run": as_json(found), "metrics": app.document(f"runs/{found.id}/metrics.json")})
         return 0
     console.print(f"{found.id}: [bold]{found.state}[/bold]", found.waiting)
+    if found.awaits:
+        console.print(f"release or end it: python -m local release {found.id}{port_options(options)}")
     for moment in found.history:
         console.print(render.update_line(transition(found, moment), found.created_at))
     if found.state.ended:
