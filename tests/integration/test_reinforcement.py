@@ -1,5 +1,6 @@
 """A task whose student is fine-tuned by reinforcement: what the job is given, and what grades its answers."""
 
+import html
 import json
 from typing import Any
 
@@ -68,6 +69,26 @@ def test_the_function_that_the_job_names_grades_the_records_that_it_was_given(
     assert {each["aggregate_reward_score"] for each in graded} == {1.0}
     wrong = cloud.invoke("reward", [answered(record, f"I say {right[0]}") for record in records])
     assert {each["aggregate_reward_score"] for each in wrong} == {0.0}
+
+
+def test_the_report_shows_how_the_rewards_rose(cloud: Cloud) -> None:
+    # Given a job that leaves its metrics
+    cloud.upload_task(reinforced_spec())
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    steps = [f"{step},1,0.0{9 - step},0.{step}5,1.0,0.0" for step in range(1, 9)]
+    header = "step_number,epoch_number,training_loss,critic/rewards/mean,critic/rewards/max,critic/rewards/min"
+    folder = "customization/model-customization-job-abc"
+    name = f"{folder}/training_artifacts/step_wise_training_metrics.csv"
+    cloud.store.put(run_id, name, "\n".join([header, *steps]))
+    # When the run has ended
+    cloud.finish(run_id)
+    # Then its report tells the mean reward by step, beside the loss
+    told = html.unescape((cloud.store.get(run_id, "report.html") or b"").decode())
+    assert "training reward 0.150 at first, 0.850 at the end" in told
+    assert "Reward of the custom model by step" in told
+    assert "reward (higher is better)" in told
+    assert "training loss 0.080 at first, 0.010 at the end" in told
 
 
 def test_records_without_answers_are_rejected_before_anything_is_paid(cloud: Cloud) -> None:

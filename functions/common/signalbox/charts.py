@@ -190,7 +190,7 @@ def distribution(of: Distribution, number: int, most: int, title: str, descripti
 
 
 def losses(curve: Curve, number: int, description: str) -> Markup:
-    """Draw a training's losses, the validation's dashed and with marks."""
+    """Draw a training's losses, or rewards, the validation's dashed and with marks."""
     figure, axes = _figure(460, 250, left=56, bottom=44)
     for points, name, style in (
         (curve.training, "training", {"color": _ACCENT, "linewidth": 1.8}),
@@ -202,11 +202,11 @@ def losses(curve: Curve, number: int, description: str) -> Markup:
         few = {"marker": "o", "markersize": 4} if len(points) < 12 else {}
         axes.plot(steps, values, label=name, **style, **few)
     axes.set_xlabel("step")
-    axes.set_ylabel("loss (lower is better)")
+    axes.set_ylabel(f"{curve.measure} ({'lower' if curve.measure == 'loss' else 'higher'} is better)")
     axes.xaxis.set_major_locator(_few_whole_numbers())
     axes.grid(True, axis="y", color=_LINE, linewidth=0.8)
     axes.legend(frameon=False, labelcolor=_INK, fontsize=9, loc="best")
-    return _svg(figure, f"loss-{number}", f"Loss of the {curve.title.lower()} by step", description)
+    return _svg(figure, f"loss-{number}", f"{curve.measure.capitalize()} of the {curve.title.lower()} by step", description)
 
 
 def _few_whole_numbers() -> Any:

@@ -318,11 +318,11 @@ def _distribution_charts(distributions: Sequence[Distribution]) -> list[tuple[st
 
 
 def _loss_chart(number: int, curve: Any) -> dict[str, Any]:
-    """Draw a training's losses, and thin them out for a table."""
+    """Draw a training's losses, or rewards, and thin them out for a table."""
     parts = []
     for name, points in (("training", curve.training), ("validation", curve.validation)):
         if points:
-            parts.append(f"{name} loss {points[0][1]:.3f} at first, {points[-1][1]:.3f} at the end")
+            parts.append(f"{name} {curve.measure} {points[0][1]:.3f} at first, {points[-1][1]:.3f} at the end")
     validation = dict(curve.validation)
     steps = sorted({step for step, _ in (*curve.training, *curve.validation)})
     kept = {*steps[:: max(1, math.ceil(len(steps) / _MOST_STEPS))], *steps[-1:]}
@@ -331,6 +331,7 @@ def _loss_chart(number: int, curve: Any) -> dict[str, Any]:
     training = dict(curve.training)
     return {
         "title": curve.title,
+        "measure": curve.measure,
         "summary": "; ".join(parts),
         "chart": charts.losses(curve, number, "; ".join(parts)),
         "rows": [(step, training.get(step), validation.get(step)) for step in sorted(kept)],

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,11 +45,12 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Curve:
-    """The losses of one training: (step, loss) of the training and of the validation records."""
+    """How one training went: (step, loss) of the training and of the validation records, or (step, mean reward)."""
 
     title: str
     training: tuple[tuple[float, float], ...]
     validation: tuple[tuple[float, float], ...]
+    measure: Literal["loss", "reward"] = "loss"
 
 
 @dataclass(frozen=True)
@@ -218,21 +219,29 @@ def _distributed(weights: np.ndarray, signals: Sequence[str]) -> list[Distributi
 
 
 def _curves(run: Run, pipeline: Pipeline) -> Iterator[Curve]:
-    """Read the losses that Bedrock and the embedded student's training left."""
+    """Read the losses that Bedrock and the embedded student's training left, and the rewards, if there were any."""
     training = pipeline.store.found(run.id, CUSTOMIZATION, losses.TRAINING_FILE)
     validation = pipeline.store.found(run.id, CUSTOMIZATION, losses.VALIDATION_FILE)
-    sources = (
-        ("Custom model", training, validation, losses.STEP),
-        ("Embedded student", *[[pipeline.store.get(run.id, STUDENT_CURVE) or b""]] * 2, "step"),
+    embedded = [pipeline.store.get(run.id, STUDENT_CURVE) or b""]
+    loss, reward = (
+        (losses.TRAINING_LOSS, losses.VALIDATION_LOSS),
+        (losses.TRAINING_REWARD, losses.VALIDATION_REWARD),
     )
-    for title, trained, validated, step in sources:
-        curve = Curve(
-            title,
-            _points(trained, step, losses.TRAINING_LOSS),
-            _points(validated, step, losses.VALIDATION_LOSS),
-        )
+    curves = (
+        Curve("Custom model", *_pair(training, validation, losses.STEP, reward), "reward"),
+        Curve("Custom model", *_pair(training, validation, losses.STEP, loss)),
+        Curve("Embedded student", *_pair(embedded, embedded, "step", loss)),
+    )
+    for curve in curves:
         if curve.training or curve.validation:
             yield curve
+
+
+def _pair(
+    trained: Sequence[bytes], validated: Sequence[bytes], step: str, columns: tuple[str, str]
+) -> tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]:
+    """Return the points of the training's column, and those of the validation's."""
+    return _points(trained, step, columns[0]), _points(validated, step, columns[1])
 
 
 def _points(files: Sequence[bytes], step: str, loss: str) -> tuple[tuple[float, float], ...]:
