@@ -206,7 +206,8 @@ def losses(curve: Curve, number: int, description: str) -> Markup:
     axes.xaxis.set_major_locator(_few_whole_numbers())
     axes.grid(True, axis="y", color=_LINE, linewidth=0.8)
     axes.legend(frameon=False, labelcolor=_INK, fontsize=9, loc="best")
-    return _svg(figure, f"loss-{number}", f"{curve.measure.capitalize()} of the {curve.title.lower()} by step", description)
+    title = f"{curve.measure.capitalize()} of the {curve.title.lower()} by step"
+    return _svg(figure, f"loss-{number}", title, description)
 
 
 def _few_whole_numbers() -> Any:

@@ -20,8 +20,8 @@ VALIDATION_FILE = "validation_metrics.csv"
 STEP, EPOCH = "step_number", "epoch_number"
 TRAINING_LOSS, VALIDATION_LOSS = "training_loss", "validation_loss"
 TRAINING_REWARD, VALIDATION_REWARD = "critic/rewards/mean", "val-score/rewards/mean@1"
-"""Metrics of reinforcement fine-tuning ("Create and manage fine-tuning jobs for Amazon Nova models"). That the files have
-them as columns is an assumption; where they have not, nothing is shown."""
+"""Metrics of reinforcement fine-tuning ("Create and manage fine-tuning jobs for Amazon Nova models"). That the files
+have them as columns is an assumption; where they have not, nothing is shown."""
 
 RISE = 0.01
 """By what share the last validation loss must exceed the lowest one to be a turn and no wobble: an assumption."""
