@@ -61,7 +61,11 @@ def _of_run(world: World, run: Run, allowed: set[State], for_good: bool) -> Iter
     states = [
         moment.state
         for moment in run.history
-        if not (moment.by or moment.event == "ReleaseAwaited" or moment.note.endswith(_RETIRED))
+        if not (
+            (moment.by and moment.state is not State.FAILED)
+            or moment.event == "ReleaseAwaited"
+            or moment.note.endswith(_RETIRED)
+        )
     ]
     ends = [state for state in states if state.ended]
     if run.state.ended and len(ends) != 1:
@@ -86,11 +90,12 @@ def _of_bedrock(world: World, runs: list[Run]) -> Iterator[str]:
     """Look for what was made twice, or stands there with no run that knows of it."""
     bedrock = world.bedrock
     names = {run.id for run in runs}
-    if strangers := (set(bedrock.jobs) | set(bedrock.deployments)) - names:
+    deployments = bedrock.deployments | bedrock.throughputs
+    if strangers := (set(bedrock.jobs) | set(deployments)) - names:
         yield f"{strangers} belong to no run"
     for kind, made in (
         ("job", bedrock.jobs),
-        ("deployment", bedrock.deployments),
+        ("deployment", deployments),
         ("judge", bedrock.evaluations),
     ):
         for name, one in made.items():
@@ -98,10 +103,10 @@ def _of_bedrock(world: World, runs: list[Run]) -> Iterator[str]:
                 yield f"{kind} {name} was asked for under {one['requested']} tokens"
     kept = {run.id for run in world.runs.deployed()}
     for run in runs:
-        if run.state.ended and run.id in bedrock.deployments and run.id not in kept:
+        if run.state.ended and run.id in deployments and run.id not in kept:
             yield f"the deployment of {run.id} will never be retired"
         if run.state is State.PROMOTED and run.model_arn and run.retired_at is None:
-            deployment = bedrock.deployments.get(run.id)
+            deployment = deployments.get(run.id)
             if deployment is None or deployment["arn"] != run.deployment_arn:
                 yield f"{run.id} is promoted and its deployment is {deployment}"
 
@@ -116,11 +121,12 @@ def _of_pointer(world: World, runs: list[Run], number: int | None) -> Iterator[s
             yield "a run is PROMOTED and nothing is live"
         return
     by_id = {run.id: run for run in runs}
+    deployments = world.bedrock.deployments | world.bedrock.throughputs
     for run_id in live.run_ids:
         run = by_id.get(run_id)
         if run is None or run.state is not State.PROMOTED:
             yield f"the pointer names {run_id}, which is {run and run.state}"
-        elif run.model_arn and world.bedrock.deployments.get(run_id, {}).get("status") != "Active":
+        elif run.model_arn and deployments.get(run_id, {}).get("status") not in ("Active", "InService"):
             yield f"the pointer names {run_id}, whose deployment is not active"
 
 

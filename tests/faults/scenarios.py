@@ -92,6 +92,11 @@ def runs_of(world: World) -> list[Any]:
 DISTILLED = spec()
 HELD = spec(gates=_UNREACHABLE, judge=None)
 USELESS = HELD | {"retention": {"deployments": 0, "models": 0}}
+COSTLY = spec(
+    dataset={"budget_usd": 0},
+    deployment={"type": "provisioned"},
+    serve={"order": ["bedrock", "embedded", "prior"]},
+)
 EMBEDDED = embedded_spec()
 BROKEN = b"".join(line(f"query {number}", "no weights at all") for number in range(150))
 
@@ -129,6 +134,29 @@ SCENARIOS = [
         _ring,
         {0: State.PROMOTED, 1: State.PROMOTED},
         live=0,
+        answered=True,
+    ),
+    Scenario(
+        "release of a job",
+        _done(_drop(spec(dataset={"budget_usd": 0}))),
+        _ask("ReleaseRequested", 0),
+        {0: State.PROMOTED},
+        live=0,
+        answered=True,
+    ),
+    Scenario(
+        "release of throughput",
+        _done(_drop(COSTLY), _ask("ReleaseRequested", 0)),
+        _ask("ReleaseRequested", 0),
+        {0: State.PROMOTED},
+        live=0,
+        answered=True,
+    ),
+    Scenario(
+        "no release",
+        _done(_drop(COSTLY)),
+        _ask("EndRequested", 0),
+        {0: State.FAILED},
         answered=True,
     ),
     Scenario("retirement", _done(_drop(USELESS)), _release, {0: State.HELD}, retired=True),
