@@ -15,6 +15,7 @@ from local.client import App
 from local.commands.drop import conclude, port_options
 from local.commands.drop import wait as follow_run
 from local.commands.options import EXIT_CODES, UsageError, add_output, add_ports, app_of, command, print_json
+from local.generations import ending, figures
 from local.progress import POLL_SECONDS, as_json
 from local.settings import DEFAULT_TASK
 from signalbox.generation import Generation, GenerationState, GenerationTable
@@ -66,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
         generation = follow(app, generation_id, console)
         report = app.document(f"generations/{generation_id}/report.json")
         if console and report:
-            for line in _told(report):
-                console.print(line)
+            for line in figures(report):
+                console.print(line, markup=False)
         ended = follow_run(app, generation.run_id, console) if generation.run_id else None
     except KeyboardInterrupt:
         render.console().print(
@@ -81,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
     elif console and ended:
         conclude(app, ended, console)
     elif console:
-        _explain(generation, console)
+        for line in ending(generation):
+            console.print(line, markup=False)
     return EXIT_CODES[ended.state] if ended else _EXIT_CODES[generation.state]
 
 
@@ -138,29 +140,3 @@ def _say(console: Console | None, at: datetime, start: datetime, state: str, tex
     if console:
         seconds = max(0.0, (at - start).total_seconds())
         console.print(f"{seconds:6.1f} s  {state:<10} {text}", markup=False, highlight=False)
-
-
-def _told(report: dict[str, Any]) -> list[str]:
-    """Put a report into a few lines."""
-    counts = report["counts"]
-    left_out = ", ".join(
-        f"{number:,} {reason.replace('_', ' ')}" for reason, number in report["left_out"].items()
-    )
-    lines = [
-        f"queries: {counts['queries']:,} made" + (f" ({left_out} left out)" if left_out else ""),
-        f"labels: {counts['labelled']:,} by {report['teacher']}, {counts['without_answer']:,} without a usable answer, "
-        f"{counts['disagreeing']:,} dropped for disagreement",
-        "leads: " + ", ".join(f"{name} {share:.1%}" for name, share in report["shares"].items()),
-    ]
-    if report["noise"] is not None:
-        lines.append(f"noise of the teacher: {report['noise']:.4f}")
-    return lines + [f"balance: {reason}" for reason in report["reasons"]]
-
-
-def _explain(generation: Generation, console: Console) -> None:
-    """Print why there is no dataset."""
-    for reason in generation.reasons:
-        console.print(reason, markup=False)
-    if generation.failure:
-        console.print(f"failed in {generation.failure.step}: {generation.failure.reason}", markup=False)
-        console.print(f"what to do: {generation.failure.remedy}", markup=False)

@@ -15,7 +15,7 @@ from signalbox.observability import UnforeseenError
 from signalbox.route import Router
 from signalbox.run import State
 from signalbox.store import STUDENT
-from tests.builders import QUERIES, client_error, labelled, spec, truth
+from tests.builders import QUERIES, client_error, embedded_spec, labelled, prompts, spec, truth
 from tests.integration.cloud import Cloud, stack
 from tests.scripted_bedrock import right_answer
 
@@ -122,6 +122,8 @@ def a_day_of_runs(cloud: Cloud) -> None:
     assert cloud.finish(cloud.drop(labelled(), "datasets/badly-judged/drop.jsonl")).state is State.HELD
     assert cloud.finish(cloud.drop(b"no json\n")).state is State.REJECTED
     cloud.bedrock.job_ends = ("InProgress", "")
+    cloud.upload_task(embedded_spec(name="labelled", dataset={"label": True}))
+    assert cloud.finish(cloud.drop(prompts(), "datasets/labelled/drop.jsonl")).state is State.PROMOTED
     run_id = cloud.drop(labelled())
     cloud.settle()
     cloud.age(run_id, timedelta(hours=25))
