@@ -24,7 +24,8 @@ LONGEST_CONTEXT = 32_000
 _UNSUPPORTED = ("toolConfig", "guardrailConfig", "outputConfig", "promptVariables")
 _UNRESOLVED = "Could not resolve the foundation model from the provided model identifier."
 
-Answer = Callable[[str, str], str]
+Answer = Callable[[str, str, float], str]
+"""What a model says to a query under a system prompt, at a temperature."""
 
 
 class Inference:
@@ -52,7 +53,7 @@ class Inference:
         return converse(answer, parameters)
 
     def model(self, model_id: str) -> Answer:
-        """Return what answers for a model id: a function of query and system prompt.
+        """Return what answers for a model id: a function of query, system prompt and temperature.
 
         Raises
         ------
@@ -83,7 +84,8 @@ class Inference:
             knowledge = self._knowledge
         if model_id == catalogue.TEACHER:
             return knowledge.teach
-        return knowledge.teach_with_half if model_id == catalogue.BASELINE else knowledge.guess
+        always = knowledge.teach_with_half if model_id == catalogue.BASELINE else knowledge.guess
+        return lambda query, prompt, temperature: always(query, prompt)
 
     def warm_up(self) -> None:
         """Load the numerical libraries in the background, so that the first answer need not wait for them."""
@@ -95,7 +97,7 @@ class Inference:
         if resource is None or resource.kind != CUSTOM_MODEL:
             raise not_found(_UNRESOLVED)
         student = self._custom_models.student(arn)
-        return lambda query, prompt: student.answer(query)
+        return lambda query, prompt, temperature: student.answer(query)
 
     def _deployed(self, arn: str) -> Answer:
         behind = next(filter(None, (kind.model_behind(arn) for kind in self._deployments)), None)
@@ -111,7 +113,7 @@ def converse(answer: Answer, parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the members of a Converse response.
 
     Tokens are counted by `local.bedrock.text`; `latencyMs` is the time that the answer took, in whole
-    milliseconds rounded up.
+    milliseconds rounded up. Only the teacher heeds the temperature, which is 0 if none is asked for.
 
     Raises
     ------
@@ -123,8 +125,8 @@ def converse(answer: Answer, parameters: dict[str, Any]) -> dict[str, Any]:
     input_tokens = count_tokens(everything)
     if input_tokens > LONGEST_CONTEXT:
         raise invalid("Input is too long for requested model.")
-    text, reason = answer(query, prompt), "end_turn"
     settings = parameters.get("inferenceConfig", {})
+    text, reason = answer(query, prompt, settings.get("temperature", 0.0)), "end_turn"
     stops = [(text.find(stop), stop) for stop in settings.get("stopSequences", []) if stop in text]
     if stops:
         text, reason = text[: min(stops)[0]], "stop_sequence"

@@ -1,7 +1,7 @@
 """The local teachers and the untrained models: what can be answered from labelled examples alone."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -36,8 +36,13 @@ class NearestNeighbours:
         for index, query in enumerate(self._queries):
             self._exact.setdefault(normalise(query), []).append(index)
 
-    def answer(self, query: str) -> str:
-        """Return the mean answer of the same query, else of the five nearest ones weighted by similarity."""
+    def answer(self, query: str, temperature: float = 0.0, sample: int = 0) -> str:
+        """Return the mean answer of the same query, else of the five nearest ones weighted by similarity.
+
+        At a temperature the answer strays from that mean, as far as the nearest queries differ: towards the mean of
+        five draws among them, the same for the same sample. So it is in doubt where its examples are. This is the
+        stand-in's own; no model of Bedrock's samples like that.
+        """
         same = self._exact.get(normalise(query))
         if same:
             return self.form.write(self._vectors[same].mean(axis=0), "Answered as in a labelled example.")
@@ -45,7 +50,12 @@ class NearestNeighbours:
         similarity = (self._features.transform([query]) @ self._matrix).toarray()[0] / 2
         nearest = np.argsort(-similarity, kind="stable")[:_NEIGHBOURS]
         weights = similarity[nearest] ** 3 + 1e-9
-        scores = (weights[:, None] * self._vectors[nearest]).sum(axis=0) / weights.sum()
+        weights /= weights.sum()
+        scores = (weights[:, None] * self._vectors[nearest]).sum(axis=0)
+        if temperature > 0:
+            seed = bucket(query, 2**62, f"sample {sample}")
+            drawn = np.random.default_rng(seed).choice(nearest, len(nearest), p=weights)
+            scores += temperature * (self._vectors[drawn].mean(axis=0) - scores)
         closest = self._queries[nearest[0]][:80]
         return self.form.write(
             scores, f"Closest labelled query: {closest!r}, similarity {similarity[nearest[0]]:.2f}."
@@ -58,14 +68,23 @@ class Knowledge:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._kept: OrderedDict[tuple[str, str], tuple[object, Any]] = OrderedDict()
+        self._asked: Counter[tuple[str, str]] = Counter()
         self._lock = threading.RLock()
 
-    def teach(self, query: str, prompt: str) -> str:
-        """Return the answer of `local.teacher`, from all lessons that fit the prompt; or queries, if it is to write."""
+    def teach(self, query: str, prompt: str, temperature: float = 0.0) -> str:
+        """Return the answer of `local.teacher`, from all lessons that fit the prompt; or queries, if it is to write.
+
+        At a temperature each answer to the same query is another sample.
+        """
         if (asked := variations.wish(query)) is not None:
             known = [query for query, _ in self._lessons(self._store.prompts())]
             return variations.write(query, asked, known)
-        return self._from_neighbours(query, prompt, "all")
+        if temperature == 0:
+            return self._from_neighbours(query, prompt, "all")
+        with self._lock:
+            self._asked[query, prompt] += 1
+            sample = self._asked[query, prompt]
+        return self._from_neighbours(query, prompt, "all", temperature, sample)
 
     def teach_with_half(self, query: str, prompt: str) -> str:
         """Return the answer of `local.baseline`, from half of the lessons, chosen by a hash of the query."""
@@ -85,13 +104,15 @@ class Knowledge:
             return f"```json\n{answer}\n```"
         return f"Here is my best answer: {answer}\nLet me know if you need anything else."
 
-    def _from_neighbours(self, query: str, prompt: str, share: str) -> str:
+    def _from_neighbours(
+        self, query: str, prompt: str, share: str, temperature: float = 0.0, sample: int = 0
+    ) -> str:
         sources = self._sources(prompt)
         index = self._keep((share, prompt), sources, lambda: self._build(sources, prompt, share))
         if index is None:
             form, scores = self.prior(prompt)
             return form.write(scores, "No labelled example is known.")
-        return index.answer(query)
+        return index.answer(query, temperature, sample)
 
     def _build(self, sources: dict[str, int], prompt: str, share: str) -> NearestNeighbours | None:
         pairs = self._lessons(sources)

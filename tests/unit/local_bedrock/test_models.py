@@ -146,3 +146,24 @@ def test_without_any_lesson_the_prompt_names_the_signals(store: Store) -> None:
     knowledge = Knowledge(store)
     assert json.loads(knowledge.teach("q", "Return JSON with a, b, c, d weights"))["d"] == 0.25
     assert knowledge.teach("q", "Choose one: flight, fare") == "flight"
+
+
+def test_at_a_temperature_the_teacher_is_in_doubt_where_its_examples_are(store: Store) -> None:
+    # Given examples that agree on thunder and contradict each other on swans
+    agreed = [(f"thunder rolling over {place}", '{"visual": 0.1, "audio": 0.9}') for place in "abcdef"]
+    doubtful = [
+        (f"swans gliding past {place}", f'{{"visual": {share}, "audio": {round(1 - share, 1)}}}')
+        for place, share in zip("abcdef", (0.9, 0.1, 0.9, 0.1, 0.9, 0.1), strict=True)
+    ]
+    store.learn(PROMPT, [*agreed, *doubtful])
+
+    def said(query: str, temperature: float, times: int = 6) -> list[float]:
+        knowledge = Knowledge(store)
+        return [json.loads(knowledge.teach(query, PROMPT, temperature))["audio"] for _ in range(times)]
+
+    # When it is asked the same again and again, it says the same of what is clear, and differs in what is not
+    assert len(set(said("thunder rolling over the sea", 0.7))) == 1
+    assert len(set(said("swans gliding past the mill", 0.7))) > 1
+    # And without a temperature, never; and another stand-in says just the same
+    assert len(set(said("swans gliding past the mill", 0.0))) == 1
+    assert said("swans gliding past the mill", 0.7) == said("swans gliding past the mill", 0.7)
