@@ -1,6 +1,7 @@
 """AWS in memory, as far as the domain uses it: no sockets, and real ClientErrors."""
 
 import copy
+import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ class FakeTable:
 
     def query(self, IndexName: str, **query: Any) -> Item:  # noqa: N803
         """One item a page, so that whoever forgets to turn the page is found out."""
+        self._maybe_fail()
         key, order = {"active-runs": ("active", "updated_at"), "runs-by-task": ("task", "created_at")}[
             IndexName
         ]
@@ -160,10 +162,26 @@ class FakeS3:
         self.content_types: dict[str, str] = {}
         self.fail_next: Exception | None = None
 
-    def put_object(self, Bucket: str, Key: str, Body: Any, ContentType: str, **_: str) -> None:  # noqa: N803
+    def put_object(
+        self,
+        Bucket: str,  # noqa: N803
+        Key: str,  # noqa: N803
+        Body: Any,  # noqa: N803
+        ContentType: str,  # noqa: N803
+        IfMatch: str = "",  # noqa: N803
+        IfNoneMatch: str = "",  # noqa: N803
+        **_: str,
+    ) -> Item:
+        stands = self._tag(Key)
+        if (IfMatch and IfMatch != stands) or (IfNoneMatch and stands):
+            raise client_error("PreconditionFailed", status=412)
         content = Body if isinstance(Body, bytes) else Body.read()
         self.objects[Key], self.content_types[Key] = content, ContentType
         self.versions.append((Key, datetime.now(UTC)))
+        return {"ETag": self._tag(Key)}
+
+    def _tag(self, key: str) -> str:
+        return f'"{hashlib.md5(self.objects[key]).hexdigest()}"' if key in self.objects else ""
 
     def get_object(self, Bucket: str, Key: str, VersionId: str = "") -> Item:  # noqa: N803
         error, self.fail_next = self.fail_next, None
@@ -183,7 +201,7 @@ class FakeS3:
             if error.response["Error"]["Code"] == "NoSuchKey":  # a HEAD has no body to say so in
                 raise client_error("404", status=404) from error
             raise
-        return {}
+        return {"ETag": self._tag(Key)}
 
     def get_paginator(self, operation: str) -> Any:
         def paginate(Bucket: str, Prefix: str, Delimiter: str = "") -> Iterator[Item]:  # noqa: N803

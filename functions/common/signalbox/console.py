@@ -13,7 +13,7 @@ from signalbox.live import Live
 from signalbox.measures import grades_in_words, mattering
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
-from signalbox.run import NO_TASK, Moment, Run, State
+from signalbox.run import NO_TASK, Moment, Run, State, now
 from signalbox.wording import dollars, duration, harmless
 
 REFRESH_SECONDS = 5
@@ -25,6 +25,9 @@ _GENERATIONS = 3
 """How many generations of datasets of a task are shown, the newest."""
 _SECONDS = 10
 """The longest that gathering the page may take; healing has its own share of the function's 60 seconds."""
+_PURPOSE = "console"
+_AGAIN = timedelta(minutes=10)
+"""After which a task is read of which nothing is known to have changed: its runs may have been deleted, say."""
 _COURSE = (
     State.RECEIVED,
     State.LABELLING,
@@ -58,37 +61,32 @@ _MAKING = {
 def publish(pipeline: Pipeline) -> None:
     """Write the console to the data bucket if it differs from what was last written.
 
-    Whatever goes wrong is logged and nothing else: the console must not keep `watch` from healing runs. Gives up
-    after ten seconds, and tries again the next time.
+    Of runs that have not changed it shows what was read of them within the last ten minutes. Whatever goes wrong is
+    logged and nothing else: the console must not keep `watch` from healing runs. Gives up after ten seconds, and goes
+    on from there the next time.
     """
     begun = time.monotonic()
     try:
-        live: dict[str, Live] = {}
-        runs: dict[str, list[Run]] = {}
+        written = pipeline.store.console_written()  # before anything is read for the next
+        attention, at = pipeline.attention, now()
         tasks = pipeline.store.tasks()
         for task in (*tasks, NO_TASK):
+            if not attention.is_due(_PURPOSE, task, at):
+                continue
             if time.monotonic() - begun > _SECONDS:
                 logger.warning("console not written: too slow", extra={"reached": task})
                 return
-            runs[task] = pipeline.runs.of_task(task, _RUNS)
-            if pointer := _live(task, pipeline):
-                live[task] = pointer
+            attention.shown[task] = pipeline.runs.of_task(task, _RUNS)
+            attention.has_read(_PURPOSE, task, at + _AGAIN)
+        runs = {task: attention.shown[task] for task in (*tasks, NO_TASK)}
+        live = {pointer.task_name: pointer for pointer in pipeline.runs.live_pointers()}
         made = _generations(pipeline)
         is_empty = not tasks and not any(
             runs.values()
         )  # a page would keep an emptied bucket from being deleted
-        pipeline.store.put_console("" if is_empty else render(tasks, live, runs, made))
+        pipeline.store.put_console("" if is_empty else render(tasks, live, runs, made), written)
     except Exception:
         logger.exception("console not written")
-
-
-def _live(task: str, pipeline: Pipeline) -> Live | None:
-    """Return what is live for a task; a pointer that cannot be read keeps no other task off the page."""
-    try:
-        return pipeline.runs.live(task)
-    except ValueError:  # pydantic's errors are ValueErrors
-        logger.exception("live pointer cannot be read", extra={"task": task})
-        return None
 
 
 def _generations(pipeline: Pipeline) -> dict[str, list[Generation]]:

@@ -4,12 +4,13 @@ import functools
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import boto3
 from botocore.config import Config
 
+from signalbox.attention import Attention
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.deployments import Deployments
 from signalbox.events import Event, EventBus
@@ -29,12 +30,13 @@ _HEARTBEAT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The adapters that the steps work with."""
+    """The adapters that the steps work with, and what `watch` remembers of the minutes before."""
 
     runs: RunTable
     store: RunStore
     bus: EventBus
     bedrock: Bedrock
+    attention: Attention = field(default_factory=Attention)
 
     @property
     def generations(self) -> GenerationTable:

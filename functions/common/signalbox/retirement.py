@@ -13,9 +13,16 @@ from signalbox.retention import surplus
 from signalbox.run import NO_TASK, Part, Run, Superseded, now, task_of
 from signalbox.task import Retention, Task
 
+_PURPOSE = "retention"
+_OF_NO_TASK_THAT_IS_THERE = "tasks that were deleted"
+_AGAIN = timedelta(hours=1)
+"""After which a task is looked at of which nothing is known to have changed: its spec may have, and runs grow old."""
+
 
 def look_through(pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
     """Note of every ended run how much of it nobody needs and since when, and nudge who deletes it when that is due.
+
+    Tasks that have not changed, and of which nothing is due, are looked at once an hour.
 
     Parameters
     ----------
@@ -23,9 +30,16 @@ def look_through(pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
         How long what nobody needs is kept all the same.
     """
     uploaded = pipeline.store.uploaded_tasks()
-    for task in sorted({*pipeline.store.tasks(), *(run.task for run in pipeline.runs.deployed()), NO_TASK}):
+    tasks = {*pipeline.store.tasks(), NO_TASK}
+    if pipeline.attention.is_due(_PURPOSE, _OF_NO_TASK_THAT_IS_THERE, at):
+        tasks |= {run.task for run in pipeline.runs.deployed()}
+        pipeline.attention.has_read(_PURPOSE, _OF_NO_TASK_THAT_IS_THERE, at + _AGAIN)
+    for task in sorted(tasks):
+        if not pipeline.attention.is_due(_PURPOSE, task, at):
+            continue
         try:
-            _look_at_task(task, task in uploaded, pipeline, at, grace)
+            again = _look_at_task(task, task in uploaded, pipeline, at, grace)
+            pipeline.attention.has_read(_PURPOSE, task, again)
         except Exception:  # one task that cannot be looked at must not keep the others waiting
             logger.exception("retention not looked at", extra={"task": task})
 
@@ -69,8 +83,13 @@ def remove(run_id: str, pipeline: Pipeline, grace: timedelta) -> None:
         logger.info("not removed for the moment", extra={"reason": str(reason)})
 
 
-def _look_at_task(task: str, uploaded: bool, pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
+def _look_at_task(task: str, uploaded: bool, pipeline: Pipeline, at: datetime, grace: timedelta) -> datetime:
     """Look at all runs of a task; one that is not uploaded any more keeps as much as one that says nothing of it.
+
+    Returns
+    -------
+    datetime
+        When to look again, unless something changes.
 
     Raises
     ------
@@ -79,27 +98,39 @@ def _look_at_task(task: str, uploaded: bool, pipeline: Pipeline, at: datetime, g
     """
     runs = pipeline.runs.of_task(task)
     if not runs:
-        return
-    spec = pipeline.store.task_spec(task) if uploaded else None
-    retention = Task.from_yaml(spec).retention if spec is not None else Retention()
+        return at + _AGAIN
     live = pipeline.runs.live(task)
-    needless = surplus(runs, live, retention, at)
+    needless = surplus(runs, live, _retention(task, uploaded, pipeline), at)
+    again = at + _AGAIN
     for run in runs:
         try:
-            _look_at(run, needless[run.id], live, pipeline, at, grace)
+            again = min(again, _look_at(run, needless[run.id], live, pipeline, at, grace))
         except Exception:  # nor one run the others of its task
             logger.exception("run not looked at", extra={"run_id": run.id})
+            again = at
+    return again
+
+
+def _retention(task: str, uploaded: bool, pipeline: Pipeline) -> Retention:
+    spec = pipeline.store.task_spec(task) if uploaded else None
+    return Task.from_yaml(spec).retention if spec is not None else Retention()
 
 
 def _look_at(
     run: Run, needless: Part, live: Live | None, pipeline: Pipeline, at: datetime, grace: timedelta
-) -> None:
+) -> datetime:
+    """Note how much of a run nobody needs, or nudge who deletes it; return when to look again."""
     since = (run.released_at or at) if needless > Part.NOTHING else None
     if (needless, since) != (run.surplus, run.released_at):
         pipeline.runs.note_surplus(run, needless, since)
-    elif _is_due(run, live, at, grace):
+        return at + min(grace, _AGAIN)
+    if _is_due(run, live, at, grace):
         event = Event.RETIREMENT_DUE if run.gone < Part.MODEL else Event.REMOVAL_DUE
         pipeline.bus.publish(event, run)
+        return at
+    if run.released_at is None or run.surplus <= run.gone:
+        return at + _AGAIN
+    return min(at + _AGAIN, run.released_at + grace)
 
 
 def _due(run_id: str, pipeline: Pipeline, grace: timedelta) -> Run | None:

@@ -30,6 +30,8 @@ REPORT = "report.html"
 CONSOLE = "runs/index.html"
 """The one object under runs/ that is of all runs."""
 
+_OVERTAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+"""What a conditional write fails with if another has written."""
 _CHUNK_BYTES = 1 << 20
 _MOST_DELETED = 1000
 """How many object versions one request deletes at most (S3 API reference, DeleteObjects)."""
@@ -80,7 +82,7 @@ class RunStore:
         self._s3 = s3
         self._bucket = bucket
         self._folder = folder
-        self._console = ""
+        self._console = ("", "")
 
     def uri(self, run_id: str, name: str) -> str:
         """Return the s3:// address of one of a run's objects, or of a prefix that ends in a slash."""
@@ -138,17 +140,42 @@ class RunStore:
         """Return the names of all tasks that were uploaded and not deleted."""
         return set(self._folders("tasks/"))
 
-    def put_console(self, page: str) -> None:
-        """Write the console, unless it is what this store has written last; of an empty page there is no object."""
-        if page and page != self._console:
-            self._s3.put_object(
+    def console_written(self) -> str:
+        """Return the tag of the console as it stands there, "" if there is none."""
+        try:
+            return self._s3.head_object(Bucket=self._bucket, Key=CONSOLE)["ETag"]
+        except ClientError as error:
+            # Whoever may not list a bucket is not told that an object is missing (S3 API reference, HeadObject).
+            if _missing(error) or error.response["Error"]["Code"] == "403":
+                return ""
+            raise
+
+    def put_console(self, page: str, written: str) -> None:
+        """Write the console, unless it is what stands there; of an empty page there is no object.
+
+        Parameters
+        ----------
+        written : str
+            What `console_written` said before anything was read for this page. If another page has been written since,
+            that one stays: this one may be the older, and the next minute writes what is right.
+        """
+        if not page or (page, written) == self._console:
+            return
+        condition = {"IfMatch": written} if written else {"IfNoneMatch": "*"}
+        try:
+            put = self._s3.put_object(
                 Bucket=self._bucket,
                 Key=CONSOLE,
                 Body=page.encode(),
                 ContentType=_CONTENT_TYPES["html"],
                 CacheControl="no-cache",
+                **condition,
             )
-        self._console = page
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _OVERTAKEN:
+                raise
+            return
+        self._console = (page, put["ETag"])
 
     def dataset(self, dataset: DatasetObject) -> Iterator[bytes] | None:
         """Return the very object version that was dropped, in pieces; None if it is gone."""
@@ -189,7 +216,7 @@ class RunStore:
                 Bucket=self._bucket, Key=key, Body=body, ContentType=_CONTENT_TYPES["jsonl"], IfNoneMatch="*"
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+            if error.response["Error"]["Code"] not in _OVERTAKEN:
                 raise
             put = self._s3.head_object(Bucket=self._bucket, Key=key)
         return DatasetObject(
@@ -203,7 +230,15 @@ class RunStore:
     def dropped_between(
         self, earliest: datetime, latest: datetime, prefix: str = "datasets/"
     ) -> Iterator[DatasetObject]:
-        """Return every object version dropped under a prefix between two moments.
+        """Return every object version dropped under a prefix between two moments, as `dropped_since` does."""
+        return (
+            dataset for dataset, dropped_at in self.dropped_since(earliest, prefix) if dropped_at <= latest
+        )
+
+    def dropped_since(
+        self, earliest: datetime, prefix: str = "datasets/"
+    ) -> Iterator[tuple[DatasetObject, datetime]]:
+        """Return every object version dropped under a prefix since a moment, and when it was.
 
         Without those of a bucket that keeps no versions: what S3 lists of them does not give the id of the run that
         their event has started (`run_id_for`).
@@ -213,14 +248,15 @@ class RunStore:
             for version in page.get("Versions", []):
                 if version["VersionId"] == "null" or version["Key"].endswith("/"):
                     continue
-                if earliest <= version["LastModified"] <= latest:
-                    yield DatasetObject(
+                if earliest <= version["LastModified"]:
+                    dataset = DatasetObject(
                         bucket=self._bucket,
                         key=version["Key"],
                         version_id=version["VersionId"],
                         etag=version["ETag"].strip('"'),
                         size=version["Size"],
                     )
+                    yield dataset, version["LastModified"]
 
     def delete_run(self, run_id: str) -> None:
         """Delete every version of all that lies under a run's prefix.

@@ -40,8 +40,9 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
         How long the deployment of a run is kept that is neither live nor the one before.
     """
     now = datetime.now(UTC)
-    nudged = _heal_all(now, pipeline, nudge_after) + look_after(pipeline, now, nudge_after)
-    _check_health(pipeline, now)
+    under_way = list(pipeline.runs.active())
+    nudged = _heal_all(under_way, now, pipeline, nudge_after) + look_after(pipeline, now, nudge_after)
+    _look_at_pointers(under_way, now, pipeline)
     look_through(pipeline, now, retire_after)
     generation_retention.look_through(pipeline, now, retire_after)
     _register_unannounced(pipeline, now, nudge_after)  # after healing: S3 may be slow, or not answer
@@ -49,10 +50,10 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
     return nudged
 
 
-def _heal_all(now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:
+def _heal_all(under_way: list[Run], now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:
     """Heal each run that is due, and return how many of them were nudged."""
     nudged = 0
-    for run in pipeline.runs.active():
+    for run in under_way:
         if now - run.updated_at < nudge_after and run.state not in _POLLED:
             continue
         try:
@@ -64,24 +65,37 @@ def _heal_all(now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:
     return nudged
 
 
-def _check_health(pipeline: Pipeline, now: datetime) -> None:
-    """Ask for a look at what was promoted lately, if any of it can be taken back; whoever looks has the rights."""
+def _look_at_pointers(under_way: list[Run], now: datetime, pipeline: Pipeline) -> None:
+    """Notice what has changed, and ask for a look at what was promoted lately, if any of it can be taken back.
+
+    Whoever looks at its health has the rights.
+    """
     try:
-        if any(live.previous and live.is_on_trial(now) for live in pipeline.runs.live_pointers()):
+        pointers = pipeline.runs.live_pointers()
+        pipeline.attention.notice(under_way, pointers)
+        if any(live.previous and live.is_on_trial(now) for live in pointers):
             pipeline.bus.check_health()
     except Exception:  # must not keep runs from being healed
         logger.exception("health not checked")
 
 
 def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> None:
-    """Register datasets whose S3 event never arrived."""
+    """Register datasets whose S3 event never arrived; a run that is known to be there is not read again."""
     begun = time.monotonic()
-    for dataset in pipeline.store.dropped_between(now - _SWEPT, now - nudge_after):
-        if time.monotonic() - begun > _SWEEP_SECONDS:
-            logger.warning("not everything dropped could be looked at", extra={"reached": dataset.key})
-            return
-        if pipeline.runs.item(run_id_for(dataset)) is None:
-            pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
+    known: list[str] = []
+    for dataset, dropped_at in pipeline.store.dropped_since(now - _SWEPT):
+        run_id = run_id_for(dataset)
+        if not pipeline.attention.has_met(run_id):
+            pipeline.attention.changed(dataset.task)  # a run may begin and end between two minutes
+            if dropped_at > now - nudge_after:
+                continue
+            if time.monotonic() - begun > _SWEEP_SECONDS:
+                logger.warning("not everything dropped could be looked at", extra={"reached": dataset.key})
+                break
+            if pipeline.runs.item(run_id) is None:
+                pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
+        known.append(run_id)
+    pipeline.attention.meet(known)
 
 
 def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:

@@ -238,6 +238,7 @@ def test_the_console_is_written_again_only_when_something_has_changed() -> None:
     console.publish(world.pipeline)
     assert len(world.s3.versions) == 1
     world.runs.wait(run_received, "a quota")
+    world.pipeline.attention.changed(run_received.task)
     console.publish(world.pipeline)
     assert len(world.s3.versions) == 2
 

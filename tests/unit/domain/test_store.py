@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from botocore.exceptions import ClientError
 
-from signalbox.store import RunStore, predictions_of
+from signalbox.store import CONSOLE, RunStore, predictions_of
 from tests.builders import BUCKET, client_error, dataset_object
 from tests.fakes import FakeS3
 
@@ -128,7 +128,27 @@ def test_the_tasks_are_those_that_were_uploaded_or_dropped_for(s3: FakeS3, store
 
 def test_the_console_is_written_when_it_changes(s3: FakeS3, store: RunStore) -> None:
     for page in ("one", "one", "two"):
-        store.put_console(page)
+        store.put_console(page, store.console_written())
     assert [key for key, _ in s3.versions] == ["runs/index.html", "runs/index.html"]
     assert s3.objects["runs/index.html"] == b"two"
     assert s3.content_types["runs/index.html"] == "text/html; charset=utf-8"
+
+
+def test_a_console_that_was_read_for_before_another_was_written_is_not_written_over_it(s3: FakeS3) -> None:
+    # Given two sandboxes of watch that begin to read for a page, one after the other
+    slow, quick = RunStore(s3, BUCKET), RunStore(s3, BUCKET)
+    for number, standing in enumerate(("", "older")):
+        if standing:
+            quick.put_console(standing, quick.console_written())
+        written = slow.console_written()
+        # When the later one is done first
+        quick.put_console(f"newer {number}", quick.console_written())
+        slow.put_console("stale", written)
+        # Then its page stays
+        assert s3.objects[CONSOLE] == f"newer {number}".encode()
+    # And in the next minute either may write
+    slow.put_console("newest", slow.console_written())
+    assert s3.objects[CONSOLE] == b"newest"
+    # And the other, whose own page no longer stands there, writes it again if it is right
+    quick.put_console("newer 1", quick.console_written())
+    assert s3.objects[CONSOLE] == b"newer 1"
