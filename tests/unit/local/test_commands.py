@@ -328,6 +328,27 @@ def test_a_request_needs_a_reason(
     assert "--reason" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [("release r --by ada", "ReleaseRequested"), ("release r --by ada --end --reason dear", "EndRequested")],
+)
+def test_a_release_is_asked_for_and_so_is_the_end_instead(
+    line: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Answers()
+    monkeypatch.setattr("local.commands.request.app_of", lambda options: app)
+    options = parser().parse_args([*line.split(), "--no-wait", "--json"])
+    assert options.run(options) == 0
+    assert app.entries[0]["DetailType"] == asked
+    assert json.loads(app.entries[0]["Detail"])["run_id"] == "r"
+
+
+def test_a_run_is_not_ended_without_a_reason() -> None:
+    options = parser().parse_args(["release", "r", "--end"])
+    with pytest.raises(UsageError, match="--end needs --reason"):
+        options.run(options)
+
+
 @pytest.mark.parametrize("line", [["promote", "x" * 3000], ["promote", "a\nb"], ["rollback", "t" * 3000]])
 def test_a_request_names_what_can_be_a_name(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
