@@ -132,6 +132,69 @@ def test_fine_tuning_passes_its_settings_on(call, distillation, trained, faults)
     assert order.artifacts_uri.startswith("s3://data-bucket/runs/r/customization/model-customization-job-")
 
 
+REWARD_FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:signalbox-reward"
+
+
+@pytest.fixture
+def reinforcement(distillation) -> dict[str, Any]:
+    """Parameters of a reinforcement fine-tuning job that is accepted."""
+    grader = {"graderConfig": {"lambdaGrader": {"lambdaArn": REWARD_FUNCTION}}}
+    configuration = {"customizationConfig": {"rftConfig": grader}}
+    return {**distillation, "customizationType": "REINFORCEMENT_FINE_TUNING", **configuration}
+
+
+def test_reinforcement_fine_tuning_passes_its_settings_on(call, reinforcement, trained, faults) -> None:
+    given = {"epochCount": 2, "learningRate": 2e-5, "trainingSamplePerPrompt": 4, "reasoningEffort": "low"}
+    reinforcement["customizationConfig"]["rftConfig"]["hyperParameters"] = given
+    arn = call("CreateModelCustomizationJob", **reinforcement)["jobArn"]
+    finish(call, faults)
+    order = trained["order"]
+    assert (order.customization_type, order.reward_function_arn) == ("REINFORCEMENT_FINE_TUNING", REWARD_FUNCTION)
+    assert order.reinforcement == given
+    job = call("GetModelCustomizationJob", jobIdentifier=arn)
+    assert (job["status"], job["customizationType"]) == ("Completed", "REINFORCEMENT_FINE_TUNING")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochCount", 0),
+        ("epochCount", 51),
+        ("batchSize", 15),
+        ("batchSize", 513),
+        ("learningRate", 1e-8),
+        ("learningRate", 0.002),
+        ("trainingSamplePerPrompt", 1),
+        ("trainingSamplePerPrompt", 17),
+        ("evalInterval", 101),
+        ("reasoningEffort", "none"),
+    ],
+)
+def test_reinforcement_fine_tuning_checks_its_hyperparameters(call, reinforcement, refused, name, value) -> None:
+    reinforcement["customizationConfig"]["rftConfig"]["hyperParameters"] = {name: value}
+    with refused("ValidationException", name):
+        call("CreateModelCustomizationJob", **reinforcement)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"customizationConfig": {"rftConfig": {}}}, "graderConfig is required"),
+        ({"baseModelIdentifier": "local.base"}, "doesn't support the customization type REINFORCEMENT"),
+        ({"hyperParameters": {"epochCount": "2"}}, "belong into customizationConfig.rftConfig"),
+        (
+            {"customizationConfig": {"rftConfig": {"graderConfig": {"lambdaGrader": {"lambdaArn": "reward"}}}}},
+            "pattern",
+        ),
+    ],
+)
+def test_reinforcement_fine_tuning_needs_a_grader_and_a_model_that_has_it(
+    call, reinforcement, refused, change, part
+) -> None:
+    with refused("ValidationException", part):
+        call("CreateModelCustomizationJob", **{**reinforcement, **change})
+
+
 def test_no_teacher_is_taken_for_fine_tuning(call, distillation, refused) -> None:
     with refused("ValidationException", "customizationConfig is only valid"):
         call("CreateModelCustomizationJob", **{**distillation, "customizationType": "FINE_TUNING"})
