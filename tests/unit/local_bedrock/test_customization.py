@@ -149,7 +149,10 @@ def test_reinforcement_fine_tuning_passes_its_settings_on(call, reinforcement, t
     arn = call("CreateModelCustomizationJob", **reinforcement)["jobArn"]
     finish(call, faults)
     order = trained["order"]
-    assert (order.customization_type, order.reward_function_arn) == ("REINFORCEMENT_FINE_TUNING", REWARD_FUNCTION)
+    assert (order.customization_type, order.reward_function_arn) == (
+        "REINFORCEMENT_FINE_TUNING",
+        REWARD_FUNCTION,
+    )
     assert order.reinforcement == given
     job = call("GetModelCustomizationJob", jobIdentifier=arn)
     assert (job["status"], job["customizationType"]) == ("Completed", "REINFORCEMENT_FINE_TUNING")
@@ -170,7 +173,9 @@ def test_reinforcement_fine_tuning_passes_its_settings_on(call, reinforcement, t
         ("reasoningEffort", "none"),
     ],
 )
-def test_reinforcement_fine_tuning_checks_its_hyperparameters(call, reinforcement, refused, name, value) -> None:
+def test_reinforcement_fine_tuning_checks_its_hyperparameters(
+    call, reinforcement, refused, name, value
+) -> None:
     reinforcement["customizationConfig"]["rftConfig"]["hyperParameters"] = {name: value}
     with refused("ValidationException", name):
         call("CreateModelCustomizationJob", **reinforcement)
@@ -183,7 +188,11 @@ def test_reinforcement_fine_tuning_checks_its_hyperparameters(call, reinforcemen
         ({"baseModelIdentifier": "local.base"}, "doesn't support the customization type REINFORCEMENT"),
         ({"hyperParameters": {"epochCount": "2"}}, "belong into customizationConfig.rftConfig"),
         (
-            {"customizationConfig": {"rftConfig": {"graderConfig": {"lambdaGrader": {"lambdaArn": "reward"}}}}},
+            {
+                "customizationConfig": {
+                    "rftConfig": {"graderConfig": {"lambdaGrader": {"lambdaArn": "reward"}}}
+                }
+            },
             "pattern",
         ),
     ],
