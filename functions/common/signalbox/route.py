@@ -245,6 +245,8 @@ class Router:
             routed = Routed(
                 answer, tier, model, known.live.run_id, familiarity, unfamiliar, passed_over, stopgap
             )
+            if unsure is not None:  # what it knows of the query holds, whoever answers
+                routed = replace(routed, familiarity=unsure.familiarity, unfamiliar=unsure.unfamiliar)
             if not self._hands_on(known.task, routed):
                 return routed
             unsure = routed
@@ -363,7 +365,7 @@ class Router:
             raise PassedOver(NO_BEDROCK)
         tokens = known.task.customization.max_response_tokens
         answer = self._ask(known, "bedrock", known.live.deployment_arn, query, tokens, deadline)
-        return answer, known.live.model, None
+        return answer, known.task.customization.result, None
 
     def _baseline(self, known: _LiveTask, query: str, deadline: float) -> tuple[Answer, str, float | None]:
         model = known.task.compare.baseline

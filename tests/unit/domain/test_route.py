@@ -281,7 +281,7 @@ def test_a_task_may_do_without_a_memory(world: World) -> None:
 def unsure(world: World, student: bytes) -> World:
     """A task whose embedded student leaves what it does not know to Bedrock."""
     serve = {"order": ["embedded", "bedrock", "prior"], "unsure": {"familiarity": 0.02}}
-    world.publish(spec(serve=serve), student=True)
+    world.publish(spec(serve=serve), student=True, model="embedded student")
     world.s3.objects["runs/clip-1/student/student.bin"] = student
     world.bedrock.says = lambda *_: TRUTH
     return world
@@ -296,6 +296,10 @@ def test_a_query_that_the_embedded_student_knows_is_its_own(unsure: World) -> No
 def test_a_query_unlike_the_training_data_is_left_to_bedrock(unsure: World) -> None:
     routed = unsure.ask("zzyzx qwfp")
     assert (routed.source, routed.passed_over) == ("bedrock", {"embedded": "unsure"})
+    assert routed.familiarity < 0.02
+    assert routed.unfamiliar
+    # The pointer names the student, which answers first; this is who has answered.
+    assert routed.model == "amazon.nova-micro-v1:0:128k (distilled)"
 
 
 def test_an_unsure_answer_is_better_than_none(unsure: World) -> None:
