@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from signalbox.dataset import examine
+from signalbox.dataset_cost import add_cost
+from signalbox.dataset_summary import dataset_summary
 from signalbox.report import ReportData, gather
 from signalbox.run import Moment, Run, State
 from signalbox.scoring import Prediction, compare, score
@@ -53,7 +56,8 @@ class Case:
 
     @property
     def pipeline(self) -> Any:
-        return SimpleNamespace(store=RunStore(self.s3, BUCKET))
+        generations = SimpleNamespace(load=lambda identifier: None)
+        return SimpleNamespace(store=RunStore(self.s3, BUCKET), generations=generations)
 
     def data(self) -> ReportData:
         return gather(self.run, self.task, self.metrics, self.pipeline)
@@ -135,7 +139,9 @@ def _case(
         kept_as = f"live-{LIVE_RUN}" if name == "live" else name
         content = "".join(answer.model_dump_json() + "\n" for answer in answers)
         case.put(predictions_of(kept_as), content.encode())
-    case.put(VALIDATION, json.dumps(_validation(task, hostile)).encode())
+    found = _quality(task, queries, reference)
+    case.put(VALIDATION, json.dumps(_validation(task, hostile) | found).encode())
+    case.metrics["dataset"] = dataset_summary(case.run, found, case.pipeline)
     case.put(
         STUDENT_CURVE,
         _csv("step,training_loss,validation_loss", [(n, 3 / n, 3 / n + 0.2) for n in range(1, 61)]),
@@ -303,6 +309,19 @@ def _validation(task: Task, hostile: Sequence[str]) -> dict[str, Any]:
         "problems": problems or [{"line": 3, "field": "messages", "reason": "is missing"}],
         "warnings": list(hostile) or ["near-duplicates: 12% of the queries", "labels that never lead: read"],
     }  # fmt: skip
+
+
+def _quality(task: Task, queries: Sequence[str], reference: Callable[[int], str]) -> dict[str, Any]:
+    """Return what validation finds odd in a dataset of the queries in which each kind of oddity stands."""
+    lines = [line(query, reference(number)) for number, query in enumerate(queries)]
+    again = [line(query, reference(number + 2)) for number, query in enumerate(queries)]  # contradicts
+    near = [
+        line(f"the restoration of the old cathedral in {place}", reference(0))
+        for place in ("may", "maya", "mays")
+    ]
+    dataset = examine([b"".join([*lines, *again, *near, *lines])], task)
+    add_cost(dataset, task, "us-east-1")
+    return dataset.quality
 
 
 def _csv(head: str, rows: Sequence[Sequence[float]]) -> bytes:

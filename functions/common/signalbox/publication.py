@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from signalbox import cost, judging, losses, throughput
+from signalbox.dataset_summary import dataset_summary
 from signalbox.events import RESULTS_FIRST
 from signalbox.pipeline import Pipeline
 from signalbox.report import gather, render
@@ -69,6 +70,7 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
         | metrics
         | {
             "gates": run.summary["gates"],
+            "dataset": dataset_summary(run, findings, pipeline),
             **_losses(run, pipeline),
             "provenance": _provenance(run, task, region),
             **_throughput(run, metrics, region),
@@ -121,6 +123,7 @@ def _provenance(run: Run, task: Task, region: str) -> dict[str, Any]:
             "size": dataset.size,
         },
         "models": {role: model for role, model in models.items() if model},
+        **({"customization": {"type": job.type, "hyperparameters": job.given}} if (job := task.job) else {}),
         "region": region,
         "started": run.created_at.isoformat(),
         "ended": next(moment.at for moment in run.history if moment.state in PROMOTABLE).isoformat(),

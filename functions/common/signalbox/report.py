@@ -8,10 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from signalbox import charts, wording
+from signalbox import charts, report_dataset, wording
 from signalbox.candidate import REPEATS
 from signalbox.confusion import FEW, Matrix, matrix
 from signalbox.measures import MEASURES
@@ -114,6 +114,9 @@ def render(data: ReportData) -> str:
         signals=signals,
         hidden_signals=len(getattr(data.task.output, "signals", ())) - len(signals),
         picture=_picture(candidates, metrics),
+        found=report_dataset.facts(data),
+        hardness=report_dataset.hardness(data, list(candidates)),
+        examples=report_dataset.examples(data.validation),
         distributions=_distribution_charts(data.distributions),
         losses=[_loss_chart(number, curve) for number, curve in enumerate(data.curves, start=1)],
         confusion=_confusion(candidates[first].get("confusion"), data.task.output),
@@ -141,7 +144,7 @@ def _throughput(said: dict[str, Any] | None) -> str:
     paid = "" if isinstance(hour, dict) else f", {wording.dollars(hour)} an hour by the task's own price"
     term = said["commitment"].replace("_", " ")
     deployed = (
-        f"provisioned, {units}, commitment {term}{paid}"
+        f"provisioned, {units}, commitment {term}{paid}, which the cost of the run does not count"
         if said["type"] == "provisioned"
         else f"on demand, paid by the token ({units} would be provisioned{paid})"
     )
@@ -378,6 +381,7 @@ def _off(given: float | None, wanted: float | None) -> float:
 @cache
 def _template() -> Template:
     environment = Environment(
+        loader=FunctionLoader(lambda name: files("signalbox").joinpath(name).read_text(encoding="utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -397,6 +401,4 @@ def _template() -> Template:
         wording.shortened,
     )
     environment.filters |= {write.__name__: write for write in writers} | {"answers": _answers}
-    return environment.from_string(
-        files("signalbox").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    )
+    return environment.get_template("report.html.jinja")

@@ -92,6 +92,8 @@ class ReportData:
         How many it got wrong at all.
     side_by_side : list[Asked]
         A few queries, evenly spaced through the golden set.
+    asked : list[Asked]
+        All of them, at most 1,000.
     """
 
     run: Run
@@ -104,6 +106,7 @@ class ReportData:
     worst: list[Asked] = field(default_factory=list)
     wrong: int = 0
     side_by_side: list[Asked] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
 
 
 def gather(run: Run, task: Task, metrics: dict[str, Any], pipeline: Pipeline) -> ReportData:
@@ -127,6 +130,7 @@ def gather(run: Run, task: Task, metrics: dict[str, Any], pipeline: Pipeline) ->
         worst=wrong[:WORST],
         wrong=len(wrong),
         side_by_side=asked[::step],
+        asked=asked,
     )
 
 
