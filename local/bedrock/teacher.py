@@ -77,8 +77,9 @@ class Knowledge:
         At a temperature each answer to the same query is another sample.
         """
         if (asked := variations.wish(query)) is not None:
-            known = [query for query, _ in self._lessons(self._store.prompts())]
-            return variations.write(query, asked, known)
+            # Of the task alone whose signals or labels the brief names.
+            sources = self._sources(" ".join(map(str, asked.get("of") or ())))
+            return variations.write(query, asked, [known for known, _ in self._lessons(sources)])
         if temperature == 0:
             return self._from_neighbours(query, prompt, "all")
         with self._lock:

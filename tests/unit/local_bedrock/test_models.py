@@ -167,3 +167,12 @@ def test_at_a_temperature_the_teacher_is_in_doubt_where_its_examples_are(store: 
     # And without a temperature, never; and another stand-in says just the same
     assert len(set(said("swans gliding past the mill", 0.0))) == 1
     assert said("swans gliding past the mill", 0.7) == said("swans gliding past the mill", 0.7)
+
+
+def test_the_teacher_writes_queries_of_the_task_that_is_asked_about(store: Store) -> None:
+    store.learn(PROMPT, [(f"thunder over place {n}", '{"visual": 0.1, "audio": 0.9}') for n in range(9)])
+    store.learn("Choose one.", [(f"fly to city {n}", "flight" if n % 2 else "fare") for n in range(30)])
+    brief = json.dumps({"queries": 20, "of": ["visual", "audio"]})
+    written = json.loads(Knowledge(store).teach(brief, "You write search queries."))
+    assert len(written) == 20
+    assert not any("fly" in query or "city" in query for query in written)
