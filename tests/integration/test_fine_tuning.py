@@ -101,6 +101,10 @@ def test_losses_that_the_job_left_stand_in_metrics_and_report(cloud: Cloud) -> N
         {"epoch": 2, "training": 0.6, "validation": 0.7},
         {"epoch": 3, "training": 0.2, "validation": 0.8},
     ]
+    assert metrics["provenance"]["customization"] == {
+        "type": "FINE_TUNING",
+        "hyperparameters": {"epochCount": 3, "learningRate": 1e-5},
+    }
     report = (cloud.store.get(run_id, "report.html") or b"").decode()
     assert metrics["losses"]["warning"] in html.unescape(report)
     assert "Loss of the custom model by epoch" in report

@@ -161,6 +161,12 @@ class _Job(Section):
     type: Type
     student: ModelId
     max_response_tokens: int = Field(default=200, ge=1, le=5000)
+    hyperparameters: Any
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The hyperparameters that the task names, under Bedrock's own names."""
+        return self.model_dump(by_alias=True, exclude_none=True)["hyperparameters"]
 
     @property
     def result(self) -> str:

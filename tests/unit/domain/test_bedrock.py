@@ -222,7 +222,11 @@ def test_a_look_up_that_fails_otherwise_is_raised(bedrock: Bedrock, script: Scri
 
 def test_a_foundation_model_is_described(bedrock: Bedrock) -> None:
     model = bedrock.foundation_model("amazon.nova-pro-v1:0")
-    assert (model.legacy, model.end_of_life, model.customizations) == (False, None, {"DISTILLATION"})
+    assert (model.legacy, model.end_of_life, model.customizations) == (
+        False,
+        None,
+        {"DISTILLATION", "FINE_TUNING"},
+    )
 
 
 def test_a_model_is_asked_with_prompt_and_query_and_measured(
