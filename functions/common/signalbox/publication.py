@@ -124,7 +124,6 @@ def _provenance(run: Run, task: Task, region: str) -> dict[str, Any]:
         },
         "models": {role: model for role, model in models.items() if model},
         **({"customization": {"type": job.type, "hyperparameters": job.given}} if (job := task.job) else {}),
-        **({"customization": {"type": job.type, "hyperparameters": job.given}} if (job := task.job) else {}),
         "region": region,
         "started": run.created_at.isoformat(),
         "ended": next(moment.at for moment in run.history if moment.state in PROMOTABLE).isoformat(),
