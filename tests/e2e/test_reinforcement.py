@@ -39,8 +39,8 @@ def test_the_reward_function_makes_the_model_that_goes_live(app, small_dataset, 
             return json.load(objects.get_object(Bucket=bucket, Key=f"runs/{run_id}/metrics.json")["Body"])
         return None
 
-    measured = until(metrics)["candidates"]
-    assert measured["bedrock"]["mae"] < measured["base"]["mae"] / 2
+    # The base model's answer to all, the mean of the four kinds, is off by 0.3.
+    assert until(metrics)["candidates"]["bedrock"]["mae"] < 0.15
 
 
 @pytest.mark.parametrize(
