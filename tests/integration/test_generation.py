@@ -310,6 +310,21 @@ def test_the_teacher_writes_queries_of_every_level_and_language(cloud: Cloud) ->
     assert all(brief["examples"] == ["a speech about the moon"] for brief in briefs)
     assert report(cloud, generation)["left_out"]["unreadable_answers"] == len(briefs) // 4
     assert len(dataset(cloud, generation)) == 300
+    # And each of them has had as many as the others, within one answer
+    for counted in report(cloud, generation)["written_for"].values():
+        assert sum(counted.values()) == 300
+        assert max(counted.values()) - min(counted.values()) <= 50
+
+
+def test_every_edge_case_has_its_turn_however_many_there_are(cloud: Cloud) -> None:
+    # Given more edge cases than answers of the usual size would be asked for
+    cloud.upload_task(embedded_spec())
+    briefs = writer(cloud)
+    cases = [f"case {number}" for number in range(15)]
+    generation = finished(cloud, request(cloud, {"count": 100, "description": "clips", "edge_cases": cases}))
+    # Then each is asked for, and has queries
+    assert {brief["kind"] for brief in briefs} == set(cases)
+    assert set(report(cloud, generation)["written_for"]["kind"]) == set(cases)
 
 
 def test_a_teacher_without_ideas_is_not_asked_for_ever(cloud: Cloud) -> None:

@@ -1,6 +1,7 @@
 """What a generation came to: report.json, and the few facts of it that events and mails tell."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from signalbox.generation import Way
@@ -44,6 +45,10 @@ def report(work: Work, answers: Answers, labelled: list[Label], spent: list[Toke
             "disagreeing": sum(label.disagreement > most for label in labelled),
         },
         "left_out": json.loads(work.store.get(work.generation.id, GATHERED) or b"{}"),
+        "written_for": {
+            name: dict(Counter(asked for query in work.queries if (asked := getattr(query, name))))
+            for name in ("kind", "language")
+        },
         "faults": answers.reasons(work.asked),
         "samples": samples,
         "noise": noise(labelled) if samples > 1 else None,

@@ -3,9 +3,8 @@
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from statistics import fmean
 from typing import Any
 
@@ -22,15 +21,16 @@ from signalbox.task import Task
 
 AT_WORK_SECONDS = 500
 """How long one invocation asks for queries; the next goes on."""
-_QUERIES_AN_ANSWER = 25
+_FEWEST_AN_ANSWER, _MOST_AN_ANSWER = 5, 25
+"""Queries asked for at a time."""
 _SEEDS_SHOWN = 12
 _CONCURRENT = 8
 _MOST_TOKENS = 2000
 _QUERY = 10
 """Tokens of a query, where no seeds say how long they are."""
 _FOLDER = "written/"
-_MOST_ASKS_A_QUERY = 0.2
-"""Five times as many answers as would do if every query could be used: then the teacher has no more ideas."""
+_PATIENCE = 5
+"""After so many times as many answers as would do, if every query could be used, the teacher has no more ideas."""
 
 _INSTRUCTIONS = (
     "You write search queries to train a classifier on. The user's message is a JSON object that says what is "
@@ -44,14 +44,14 @@ def expense(request: GenerationRequest, task: Task, lacking: int) -> tuple[Token
     """Return what the teacher is expected to read and write to think of so many queries, and at most."""
     if lacking <= 0:
         return Tokens(), Tokens()
-    brief = json.dumps(next(_briefs(request, task)), ensure_ascii=False)
+    number = _an_answer(request, task, lacking)
+    brief = json.dumps(next(_briefs(request, task, number)), ensure_ascii=False)
     read, query = (
         tokens_of([_INSTRUCTIONS, brief]),
         fmean([tokens_of([seed]) for seed in request.seeds] or [_QUERY]),
     )
-    asks = -(-lacking // _QUERIES_AN_ANSWER)
-    most = _most_asks(lacking)
-    return Tokens(asks * read, lacking * query), Tokens(most * read, most * _MOST_TOKENS)
+    most = _most_asks(lacking, number)
+    return Tokens(-(-lacking // number) * read, lacking * query), Tokens(most * read, most * _MOST_TOKENS)
 
 
 def write(work: Work, request: GenerationRequest, task: Task, selection: Selection, wanted: int) -> bool:
@@ -67,8 +67,9 @@ def write(work: Work, request: GenerationRequest, task: Task, selection: Selecti
         Bedrock refuses to ask it.
     """
     begun, number = time.monotonic(), 0
-    most = _most_asks(wanted - len(selection.kept))
-    briefs = _briefs(request, task)
+    an_answer = _an_answer(request, task, wanted - len(selection.kept))
+    most = _most_asks(wanted - len(selection.kept), an_answer)
+    briefs = _briefs(request, task, an_answer)
     with ThreadPoolExecutor(_CONCURRENT) as threads:
         while len(selection.kept) < wanted and number < most:
             asks = [(number + place, next(briefs)) for place in range(_CONCURRENT)]
@@ -76,7 +77,10 @@ def write(work: Work, request: GenerationRequest, task: Task, selection: Selecti
             if failed := next((outcome for outcome in outcomes if isinstance(outcome, Exception)), None):
                 raise failed
             # At once: each time all queries are compared with each other.
-            selection.add([query for answer in outcomes for query in _queries(answer, selection)])
+            answered = zip(asks, outcomes, strict=True)
+            selection.add(
+                [query for ask, answer in answered for query in _queries(answer, ask[1], selection)]
+            )
             number += _CONCURRENT
             if len(selection.kept) < wanted and time.monotonic() - begun > AT_WORK_SECONDS:
                 work.pipeline.bus.nudge(work.generation)
@@ -92,30 +96,47 @@ def written_tokens(work: Work) -> Tokens:
     return sum((tokens_in(json.loads(answer)) for answer in answers), Tokens())
 
 
-def _most_asks(lacking: int) -> int:
-    return max(_CONCURRENT, round(lacking * _MOST_ASKS_A_QUERY))
+def _an_answer(request: GenerationRequest, task: Task, lacking: int) -> int:
+    """Return how many queries to ask for at a time, so few that every level, language and signal has its turn."""
+    turns = max(len(_kinds(request)), len(request.languages), len(names_of(task)))
+    return max(_FEWEST_AN_ANSWER, min(_MOST_AN_ANSWER, -(-lacking // turns)))
 
 
-def _briefs(request: GenerationRequest, task: Task) -> Iterator[dict[str, Any]]:
-    """Yield what the teacher is told, one after the other without end, the same for the same request."""
+def _most_asks(lacking: int, an_answer: int) -> int:
+    return max(_CONCURRENT, _PATIENCE * -(-lacking // an_answer))
+
+
+def _kinds(request: GenerationRequest) -> Sequence[str]:
+    return [*request.levels, *request.edge_cases] or [""]
+
+
+def _briefs(request: GenerationRequest, task: Task, number: int) -> Iterator[dict[str, Any]]:
+    """Yield what the teacher is told, one after the other without end, the same for the same request.
+
+    Levels and edge cases, languages, and signals or labels take turns, each in an order of its own that is drawn anew
+    once all have had one: so each is asked for as often as the others, and with each of the others in time.
+    """
     chosen = random.Random(request.seed)
-    kinds = [*request.levels, *request.edge_cases] or [""]
-    wishes = list(product(kinds, request.languages or ("",), names_of(task)))
+    turns = (
+        _in_turn(values, chosen) for values in (_kinds(request), request.languages or [""], names_of(task))
+    )
+    for kind, language, name in zip(*turns, strict=True):
+        brief = {
+            "searched": request.description,
+            "queries": number,
+            "examples": chosen.sample(request.seeds, min(_SEEDS_SHOWN, len(request.seeds))),
+            "kind": kind,
+            "language": language,
+            "mostly about": name,
+            "of": list(names_of(task)),
+            "variation": chosen.randrange(1_000_000),
+        }
+        yield {key: value for key, value in brief.items() if value != "" and value != []}
+
+
+def _in_turn(values: Sequence[str], chosen: random.Random) -> Iterator[str]:
     while True:
-        chosen.shuffle(wishes)
-        for kind, language, name in wishes:
-            seeds = chosen.sample(request.seeds, min(_SEEDS_SHOWN, len(request.seeds)))
-            brief = {
-                "searched": request.description,
-                "queries": _QUERIES_AN_ANSWER,
-                "examples": seeds,
-                "kind": kind,
-                "language": language,
-                "mostly about": name,
-                "of": list(names_of(task)),
-                "variation": chosen.randrange(1_000_000),
-            }
-            yield {key: value for key, value in brief.items() if value != "" and value != []}
+        yield from chosen.sample(values, len(values))
 
 
 def _answer(ask: tuple[int, dict[str, Any]], task: Task, work: Work) -> str | Exception:
@@ -149,8 +170,8 @@ def _text(output: dict[str, Any]) -> str:
     return "".join(content.get("text", "") for content in output["output"]["message"]["content"])
 
 
-def _queries(answer: str, selection: Selection) -> Iterator[Query]:
-    """Read an answer, of which nothing but an array of texts is taken."""
+def _queries(answer: str, brief: dict[str, Any], selection: Selection) -> Iterator[Query]:
+    """Read the answer to a brief, of which nothing but an array of texts is taken."""
     try:
         texts = json.loads(answer)
     except (ValueError, RecursionError):
@@ -160,6 +181,7 @@ def _queries(answer: str, selection: Selection) -> Iterator[Query]:
         return
     for text in texts:
         if isinstance(text, str):
-            yield Query(" ".join(text.split()), "teacher")
+            asked_for = {"kind": brief.get("kind", ""), "language": brief.get("language", "")}
+            yield Query(" ".join(text.split()), "teacher", **asked_for)
         else:
             selection.left_out["unusable"] += 1

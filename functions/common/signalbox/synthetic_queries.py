@@ -19,11 +19,23 @@ _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query to be labelled, where it comes from, and what its template expects it to be about ("" if nothing)."""
+    """A query to be labelled.
+
+    Attributes
+    ----------
+    source : Source
+        Where it comes from.
+    leads : str
+        What its template expects it to be about, "" if nothing.
+    kind, language : str
+        The level or edge case, and the language, for which the teacher thought of it; "" where none was asked for.
+    """
 
     text: str
     source: Source
     leads: str = ""
+    kind: str = ""
+    language: str = ""
 
 
 @dataclass
