@@ -6,8 +6,9 @@ one.
 
 A request goes `service` (ASGI) -> `wire` (which operation, which parameters; `shapes` checks them) -> one of
 `customization`, `custom_models`, `deployments`, `evaluation`, `batch`, `inference` -> `store`. Training runs
-in `training`, a process of its own that `processes` starts; what it makes is a `student`. `teacher` holds the
-models that answer from labelled examples, `rubric` the judge, `answers` the textual form of a task's answers.
+in `training`, a process of its own that `processes` starts; what it makes is a `student`. In `reinforcement` it is a
+`policy` that becomes one, by what a `reward_function` says. `teacher` holds the models that answer from labelled
+examples, `rubric` the judge, `answers` the textual form of a task's answers.
 """
 
 from local.bedrock.configuration import Configuration

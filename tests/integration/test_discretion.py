@@ -23,7 +23,7 @@ from tests.integration.cloud import FUNCTIONS, Cloud
 MARK = "Qx7Zebra"
 """Stands in every query, answer and record of these tests."""
 MARKED = [f"{query} {MARK}" for query in QUERIES]
-QUIET = {"watch", "route"}
+QUIET = {"watch", "route", "reward"}
 """Functions whose traces name no run: one looks at all of them, the other is not traced."""
 
 
