@@ -60,7 +60,7 @@ def test_any_text_is_a_task_or_a_task_error(text: str | bytes) -> None:
         ({"candidates": ["embedded", "embedded"]}, "candidates: embedded named more than once"),
         (
             {"customization": None},
-            "candidates has bedrock, so customization must say which teacher and student",
+            "candidates has bedrock, so customization must say which student Bedrock makes, and how",
         ),
         ({"serve": {"order": ["bedrock"]}}, "serve.order: must end with 'prior'"),
         ({"serve": {"order": ["baseline", "prior"]}}, "serve.order must name one of the candidates"),
