@@ -21,6 +21,7 @@ from tests.builders import (
     spec,
     true_label,
     truth,
+    tuned_spec,
     weights_text,
 )
 from tests.integration.cloud import Cloud, stack
@@ -221,6 +222,15 @@ def provisions(cloud: Cloud, recorder: Recorder) -> None:
     assert cloud.finish(unwanted).state is State.FAILED
 
 
+def fine_tunes(cloud: Cloud, _: Recorder) -> None:
+    """A fine-tuning job is given a validation set, once split off and once brought along."""
+    cloud.upload_task(tuned_spec())
+    assert cloud.finish(cloud.drop(labelled())).state is State.PROMOTED
+    given = "tasks/clip-search/validation.jsonl"
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key=given, Body=labelled(QUERIES[:20]))
+    assert cloud.finish(cloud.drop(labelled())).state is State.PROMOTED
+
+
 def reinforces(cloud: Cloud, _: Recorder) -> None:
     """A reinforcement fine-tuning job is given its own records, and has answers graded."""
     cloud.upload_task(reinforced_spec())
@@ -362,6 +372,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     fails_after_a_promotion,
     retires,
     provisions,
+    fine_tunes,
     reinforces,
     answers,
     keeps_queries,

@@ -181,9 +181,7 @@ class Bedrock:
 
     def custom_model(self, name: str) -> str | None:
         """Return the ARN of a custom model by its name, or None if there is none that can be used."""
-        answer = look_up(
-            "custom model", name, lambda: self._control.get_custom_model(modelIdentifier=name)
-        )
+        answer = look_up("custom model", name, lambda: self._control.get_custom_model(modelIdentifier=name))
         usable = answer is not None and answer.get("modelStatus", "Active") == "Active"
         return answer["modelArn"] if usable else None
 
@@ -264,9 +262,7 @@ class Bedrock:
 
     def _evaluation_named(self, name: str) -> str | None:
         """Return the ARN of the evaluation job of a name, which GetEvaluationJob does not take."""
-        answer = look_up(
-            "judge's job", name, lambda: self._control.list_evaluation_jobs(nameContains=name)
-        )
+        answer = look_up("judge's job", name, lambda: self._control.list_evaluation_jobs(nameContains=name))
         jobs = answer["jobSummaries"] if answer else []
         return next((job["jobArn"] for job in jobs if job["jobName"] == name), None)
 
@@ -368,8 +364,8 @@ def _of_type(customization: Customization, reward_function_arn: str) -> dict[str
         hyperparameters = customization.hyperparameters.as_texts()
         return {"hyperParameters": hyperparameters} if hyperparameters else {}
     reinforcement: dict[str, Any] = {"graderConfig": {"lambdaGrader": {"lambdaArn": reward_function_arn}}}
-    if hyperparameters := customization.hyperparameters.as_sent():
-        reinforcement["hyperParameters"] = hyperparameters
+    if customization.given:
+        reinforcement["hyperParameters"] = customization.given
     return {"customizationConfig": {"rftConfig": reinforcement}}
 
 

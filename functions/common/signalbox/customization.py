@@ -150,10 +150,6 @@ class ReinforcementHyperparameters(Section):
         default=None, alias="evalInterval"
     )
 
-    def as_sent(self) -> dict[str, Any]:
-        """Return those given as rftConfig takes them: numbers, and reasoningEffort as a text."""
-        return self.model_dump(by_alias=True, exclude_none=True)
-
 
 class _Job(Section):
     """What every type needs: the model that is customized, and the most tokens of an answer."""
