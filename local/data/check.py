@@ -59,7 +59,7 @@ def check(file: Path, task: "Task", folder: Path) -> dict[str, Any]:
     folder : Path
         The task's folder; a golden set, or a validation set for fine-tuning, need not be there.
     """
-    from signalbox.customization import FineTuning
+    from signalbox.customization import Tuning
     from signalbox.dataset import GoldenError, examine, read_golden, read_validation_set, too_large
     from signalbox.dataset_cost import add_cost
 
@@ -68,7 +68,7 @@ def check(file: Path, task: "Task", folder: Path) -> dict[str, Any]:
     try:
         golden = _beside(folder / "golden.jsonl", task, read_golden)
         validation: tuple[list[Record] | None, str] = (None, "")
-        if isinstance(task.job, FineTuning):
+        if isinstance(task.job, Tuning):
             validation = _beside(folder / "validation.jsonl", task, read_validation_set)
     except GoldenError as error:
         return {"accepted": False, "reasons": [str(error)], "problems": []}

@@ -12,9 +12,9 @@ from tests.integration.cloud import Cloud, stack
 from tests.unit.template.stack import DATA_BUCKET
 
 
-def given_to_the_job(cloud: Cloud, run_id: str) -> list[dict[str, Any]]:
+def given_to_the_job(cloud: Cloud, run_id: str, name: str = "train.jsonl") -> list[dict[str, Any]]:
     """Return the records of a run's job."""
-    return [json.loads(line) for line in (cloud.store.get(run_id, "reinforcement.jsonl") or b"").splitlines()]
+    return [json.loads(line) for line in (cloud.store.get(run_id, f"reinforcement/{name}") or b"").splitlines()]
 
 
 def answered(record: dict[str, Any], answer: str) -> dict[str, Any]:
@@ -34,7 +34,9 @@ def test_a_student_that_is_fine_tuned_by_reinforcement_goes_live(cloud: Cloud) -
     assert run.state is State.PROMOTED, run
     request = cloud.bedrock.jobs[run_id]["request"]
     assert request["customizationType"] == "REINFORCEMENT_FINE_TUNING"
-    assert request["trainingDataConfig"] == {"s3Uri": f"s3://{DATA_BUCKET}/runs/{run_id}/reinforcement.jsonl"}
+    folder = f"s3://{DATA_BUCKET}/runs/{run_id}/reinforcement/"
+    assert request["trainingDataConfig"] == {"s3Uri": folder + "train.jsonl"}
+    assert request["validationDataConfig"] == {"validators": [{"s3Uri": folder + "validation_set.jsonl"}]}
     assert request["customizationConfig"] == {
         "rftConfig": {
             "graderConfig": {"lambdaGrader": {"lambdaArn": stack().arn("RewardFunction")}},
@@ -57,8 +59,9 @@ def test_the_function_that_the_job_names_grades_the_records_that_it_was_given(
     run_id = cloud.drop(labelled(answer=true_label) if of_labels else labelled(), trains=of_labels)
     cloud.settle()
     records = given_to_the_job(cloud, run_id)
-    assert len(records) == 128
-    assert {record["messages"][1]["content"] for record in records} < set(QUERIES)
+    assert len(records) == 115
+    records += given_to_the_job(cloud, run_id, "validation_set.jsonl")
+    assert len({record["messages"][1]["content"] for record in records} & set(QUERIES)) == len(records) == 128
     right = [
         record["reference_answer"]["label"]
         if of_labels

@@ -188,8 +188,8 @@ class Distillation(_Job):
         return given
 
 
-class FineTuning(_Job):
-    """The student learns from labelled records.
+class Tuning(_Job):
+    """What both types need whose student learns from labelled records alone.
 
     Attributes
     ----------
@@ -199,23 +199,21 @@ class FineTuning(_Job):
         Share of the records that are kept back as the validation set, unless one was uploaded with the task.
     """
 
-    type: Literal["FINE_TUNING"] = "FINE_TUNING"
     teacher: ModelId | None = None
-    hyperparameters: FineTuningHyperparameters = Field(default_factory=FineTuningHyperparameters)
     validation_share: Annotated[Share, Field(le=0.5)] = 0.1
 
 
-class ReinforcementFineTuning(_Job):
-    """The student learns from how a reward function grades its answers.
+class FineTuning(Tuning):
+    """The student learns to answer as the records do."""
 
-    Attributes
-    ----------
-    teacher : ModelId | None
-        Labels queries for a generation request; the job itself needs none.
-    """
+    type: Literal["FINE_TUNING"] = "FINE_TUNING"
+    hyperparameters: FineTuningHyperparameters = Field(default_factory=FineTuningHyperparameters)
+
+
+class ReinforcementFineTuning(Tuning):
+    """The student learns from how a reward function grades its answers."""
 
     type: Literal["REINFORCEMENT_FINE_TUNING"] = "REINFORCEMENT_FINE_TUNING"
-    teacher: ModelId | None = None
     hyperparameters: ReinforcementHyperparameters = Field(default_factory=ReinforcementHyperparameters)
 
 

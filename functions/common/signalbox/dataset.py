@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from signalbox.answer import Answer, serialisable_weights, without_quotations
-from signalbox.customization import LIMITS, FineTuning
+from signalbox.customization import LIMITS, Tuning
 from signalbox.dataset_profile import profile
 from signalbox.dataset_quality import assess, warnings
 from signalbox.file_form import with_form
@@ -206,7 +206,7 @@ def examine(
     }
     dataset.balance = _balance([record.answer for record in labelled if record.answer], task)
     _divide(dataset, records, groups, task, golden)
-    if isinstance(task.job, FineTuning):
+    if isinstance(task.job, Tuning):
         _set_validation_aside(dataset, task, task.job.validation_share, validation, validation_source)
     known = [record.answer for record in dataset.train if record.answer] or [
         record.answer for record in dataset.golden if record.answer

@@ -6,7 +6,7 @@ import json
 
 from signalbox.answer import Answer
 from signalbox.budget import Excess, excess
-from signalbox.customization import Customization, FineTuning, ReinforcementFineTuning, Type
+from signalbox.customization import Customization, ReinforcementFineTuning, Tuning, Type
 from signalbox.events import Event
 from signalbox.models import check_customization
 from signalbox.observability import logger
@@ -17,7 +17,6 @@ from signalbox.run import PermanentFailure, Run, State
 from signalbox.settings import setting
 from signalbox.store import (
     CUSTOMIZATION,
-    REINFORCEMENT,
     STUDENT,
     STUDENT_CURVE,
     TRAIN,
@@ -75,12 +74,12 @@ def _beyond_budget(run: Run, task: Task, pipeline: Pipeline) -> Excess | None:
 def _start_job(run: Run, task: Task, customization: Customization, pipeline: Pipeline) -> str:
     """Start the customization job with the files that its type takes, and return its ARN."""
     store, files = pipeline.store, {"training": TRAIN}
-    if isinstance(customization, FineTuning) and store.has(run.id, VALIDATION_SET):
+    if isinstance(customization, Tuning) and store.has(run.id, VALIDATION_SET):
         files["validation"] = VALIDATION_SET
     reward = ""
     if isinstance(customization, ReinforcementFineTuning):
-        files["training"], reward = REINFORCEMENT, setting("REWARD_FUNCTION_ARN")
-        write_reinforcement_records(store, run.id, TRAIN, REINFORCEMENT, task)
+        reward = setting("REWARD_FUNCTION_ARN")
+        files = {use: write_reinforcement_records(store, run.id, file, task) for use, file in files.items()}
     return pipeline.bedrock.start_customization(
         run.id,
         customization,

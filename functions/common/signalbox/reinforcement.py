@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from signalbox.records import Problem, Record, read_records
 from signalbox.reward import REFERENCE, reference_answer
 from signalbox.run import PermanentFailure
-from signalbox.store import RunStore
+from signalbox.store import REINFORCEMENT, RunStore
 from signalbox.task import Task
 
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
@@ -35,8 +35,10 @@ def reinforcement_line(record: Record, prompt: str) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode() + b"\n"
 
 
-def write_reinforcement_records(store: RunStore, run_id: str, source: str, target: str, task: Task) -> None:
-    """Write one of a run's record files anew as records of reinforcement fine-tuning, in bounded memory.
+def write_reinforcement_records(store: RunStore, run_id: str, source: str, task: Task) -> str:
+    """Write one of a run's record files anew as records of reinforcement fine-tuning, and return the new one's name.
+
+    It takes little memory, however large the file is.
 
     Raises
     ------
@@ -55,7 +57,8 @@ def write_reinforcement_records(store: RunStore, run_id: str, source: str, targe
                 "drop records with answers, or choose customization.type DISTILLATION, which labels prompts itself",
             ) from error
         lines.seek(0)
-        store.put(run_id, target, lines)
+        store.put(run_id, REINFORCEMENT + source, lines)
+    return REINFORCEMENT + source
 
 
 def _converted(lines: Iterable[bytes], task: Task) -> Iterator[bytes]:

@@ -12,8 +12,8 @@ from signalbox.run import NO_TASK, OF_AN_OLDER_VERSION, DatasetObject
 
 TASK = "task.json"
 TRAIN = "train.jsonl"
-REINFORCEMENT = "reinforcement.jsonl"
-"""train.jsonl as a reinforcement fine-tuning job takes it."""
+REINFORCEMENT = "reinforcement/"
+"""Below it, record files as a reinforcement fine-tuning job takes them."""
 GOLDEN = "golden.jsonl"
 VALIDATION_SET = "validation_set.jsonl"
 """On which a fine-tuning job measures its validation loss; validation.json is what was found in the dataset."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from signalbox.answer import without_quotations
-from signalbox.customization import FineTuning
+from signalbox.customization import Tuning
 from signalbox.dataset import (
     LISTED_PROBLEMS,
     Dataset,
@@ -174,7 +174,7 @@ def _accompanied(chunks: Iterable[bytes], beat: Callable[[], None]) -> Iterator[
 
 def _validation_set_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
     """Return the validation set that was uploaded with the task, if its job takes one."""
-    if not isinstance(task.job, FineTuning):
+    if not isinstance(task.job, Tuning):
         return None, ""
     content, source = (
         pipeline.store.task_validation_set(task.name),

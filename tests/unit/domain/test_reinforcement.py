@@ -85,25 +85,25 @@ def store() -> RunStore:
 
 def written_records(store: RunStore) -> list[dict[str, Any]]:
     """Return what was written for the job."""
-    return [json.loads(each) for each in store.lines("run-1", REINFORCEMENT)]
+    return [json.loads(each) for each in store.lines("run-1", f"{REINFORCEMENT}{TRAIN}")]
 
 
 def test_the_records_of_a_run_are_written_line_by_line_in_their_order(store: RunStore) -> None:
     records = [entry for entry in read_records([b"".join(line(each, truth(each)) for each in QUERIES)], TASK)]
     store.put("run-1", TRAIN, b"".join(each.to_json(PROMPT) for each in records))
-    write_reinforcement_records(store, "run-1", TRAIN, REINFORCEMENT, TASK)
+    assert write_reinforcement_records(store, "run-1", TRAIN, TASK) == "reinforcement/train.jsonl"
     assert [each["messages"][1]["content"] for each in written_records(store)] == QUERIES
 
 
 def test_a_run_with_a_record_that_has_no_answer_fails_for_good(store: RunStore) -> None:
     store.put("run-1", TRAIN, line(QUERIES[0], truth(QUERIES[0])) + line(QUERIES[1]))
     with pytest.raises(PermanentFailure) as raised:
-        write_reinforcement_records(store, "run-1", TRAIN, REINFORCEMENT, TASK)
+        write_reinforcement_records(store, "run-1", TRAIN, TASK)
     assert raised.value.failure.reason.startswith("train.jsonl, line 2 has no answer")
-    assert not store.has("run-1", REINFORCEMENT)
+    assert not store.has("run-1", f"{REINFORCEMENT}{TRAIN}")
 
 
 def test_a_file_that_is_not_what_was_validated_is_an_error(store: RunStore) -> None:
     store.put("run-1", TRAIN, b"{}\n")
     with pytest.raises(ValueError, match="line 1"):
-        write_reinforcement_records(store, "run-1", TRAIN, REINFORCEMENT, TASK)
+        write_reinforcement_records(store, "run-1", TRAIN, TASK)
