@@ -14,7 +14,9 @@ from tests.unit.template.stack import DATA_BUCKET
 
 def given_to_the_job(cloud: Cloud, run_id: str, name: str = "train.jsonl") -> list[dict[str, Any]]:
     """Return the records of a run's job."""
-    return [json.loads(line) for line in (cloud.store.get(run_id, f"reinforcement/{name}") or b"").splitlines()]
+    return [
+        json.loads(line) for line in (cloud.store.get(run_id, f"reinforcement/{name}") or b"").splitlines()
+    ]
 
 
 def answered(record: dict[str, Any], answer: str) -> dict[str, Any]:
@@ -80,7 +82,9 @@ def test_the_report_shows_how_the_rewards_rose(cloud: Cloud) -> None:
     run_id = cloud.drop(labelled())
     cloud.settle()
     steps = [f"{step},1,0.0{9 - step},0.{step}5,1.0,0.0" for step in range(1, 9)]
-    header = "step_number,epoch_number,training_loss,critic/rewards/mean,critic/rewards/max,critic/rewards/min"
+    header = (
+        "step_number,epoch_number,training_loss,critic/rewards/mean,critic/rewards/max,critic/rewards/min"
+    )
     folder = "customization/model-customization-job-abc"
     name = f"{folder}/training_artifacts/step_wise_training_metrics.csv"
     cloud.store.put(run_id, name, "\n".join([header, *steps]))
