@@ -164,6 +164,9 @@ class Campaign:
     def storm(self, seed: int) -> tuple[int, list[str]]:
         """Let faults of all kinds befall calls at random, deliver at random, then let it be calm.
 
+        Where a person's request stands in the beginning, what became a dead letter is replayed then, as a person does
+        it: no watch knows of a request that failed.
+
         Returns
         -------
         tuple[int, list[str]]
@@ -179,6 +182,8 @@ class Campaign:
         world.drive(Watching([timedelta(minutes=5)] * 6))
         faults = world.befallen
         world.plan, world.lost = lambda call: None, lambda delivery: False
+        if self.scenario.answered:
+            world.pending += world.dead_letters
         world.drive(self._watching())
         return faults, broken(world, self.scenario)
 

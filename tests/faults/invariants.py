@@ -29,7 +29,7 @@ def broken(
         How the last run may end too, by the fault that befell it.
     for_good : bool
         Whether something is denied for good: deployments that nobody can delete may be left, and results that nobody
-        can write may be missing; people are told all the same.
+        can write may be missing or as they were; people are told all the same.
     """
     runs = runs_of(world)
     found = [f"{len(runs)} runs, not {len(scenario.ends)}"] if len(runs) != len(scenario.ends) else []
@@ -38,7 +38,10 @@ def broken(
         found += [f"run {number}: {fault}" for fault in _of_run(world, run, allowed, for_good)]
     as_wanted = all(run.state is state for run, state in zip(runs, scenario.ends.values(), strict=False))
     found += _of_bedrock(world, runs)
-    found += _of_pointer(world, runs, scenario.live if as_wanted else None)
+    is_done = as_wanted and not (
+        for_good and scenario.answered
+    )  # what a person asked for may be refused for good
+    found += _of_pointer(world, runs, scenario.live if is_done else None)
     found += _of_objects(world, runs)
     if scenario.retired and as_wanted and not for_good and world.bedrock.deployments:
         found.append(f"deployments are left: {list(world.bedrock.deployments)}")
@@ -79,9 +82,10 @@ def _of_run(world: World, run: Run, allowed: set[State], for_good: bool) -> Iter
         yield f"nobody was told that it is {run.state}"
     if run.state in PROMOTABLE:
         for name in (METRICS, REPORT):
+            if for_good:
+                continue
             if not world.store.has(run.id, name):
-                if not for_good:
-                    yield f"has no {name}"
+                yield f"has no {name}"
             elif name == METRICS and world.read(run.id, METRICS)["verdict"] != run.state:
                 yield f"metrics.json says {world.read(run.id, METRICS)['verdict']}, the table {run.state}"
 

@@ -96,6 +96,8 @@ class World(Cloud):
         How often the clock has called watch.
     befallen : int
         How many calls a fault has befallen.
+    dead_letters : list[Delivery]
+        What Lambda has tried for the last time in vain.
     """
 
     def __init__(self, student: bytes) -> None:
@@ -103,6 +105,7 @@ class World(Cloud):
         self.mails_sent: list[str] = []
         self.turns = self.befallen = self.retries = 0
         self.recorded: list[Call] = []
+        self.dead_letters: list[Delivery] = []
         self.plan: Plan = lambda call: None
         self.pick: Callable[[int], int] = lambda options: 0
         self.lost: Callable[[Delivery], bool] = lambda delivery: False
@@ -261,6 +264,7 @@ class World(Cloud):
                 self._running.pop()
             if not invocation.cut_off and not self.retries:
                 return
+        self.dead_letters.append(delivery)
 
     def step(self) -> None:
         """Deliver one event; notifications, which change nothing, first."""
@@ -345,6 +349,7 @@ class World(Cloud):
         for name, kept in moment.own.items():
             setattr(self, name, copy.copy(kept))
         self.recorded, self.befallen, self.deliveries, self.retries = [], 0, 1, 0
+        self.dead_letters = []
         self.plan, self.pick, self.lost = lambda call: None, lambda options: 0, lambda delivery: False
 
     def shuffle(self, seed: int) -> random.Random:

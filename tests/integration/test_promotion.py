@@ -397,6 +397,17 @@ def test_crashes_of_the_router_take_back_what_was_promoted_within_the_hour(
     assert embedded.live().run_id == (first.id if rolled_back else second.id)
 
 
+def test_bodies_that_lambda_refuses_take_nothing_back(embedded: Cloud) -> None:
+    """They count as the gateway's 5xx at most: no call of the function, no error of it, no fault of a task."""
+    _, second = promoted(embedded), promoted(embedded)
+    since = age_pointer(embedded, timedelta(minutes=30))
+    embedded.put_calls(since + timedelta(minutes=5), invocations=3, errors=0)
+    embedded.ring("FaultAlarm", timedelta(minutes=8))
+    embedded.settle()
+    assert embedded.live().run_id == second.id
+    assert embedded.crashes == []
+
+
 @pytest.mark.parametrize(
     ("why", "after"),
     [

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from signalbox.dataset import MAX_SET_BYTES
 from signalbox.run import Run, State
 from tests.builders import QUERIES, labelled, labels_spec, line, prompts, spec, task_yaml, truth
 from tests.integration.cloud import Cloud
@@ -154,6 +155,18 @@ def test_a_dataset_that_was_deleted_before_it_was_read_is_rejected(cloud: Cloud)
     run = cloud.finish(run_id)
     assert run.state is State.REJECTED
     assert "was deleted before it could be read" in run.reason
+
+
+def test_a_golden_set_that_is_too_large_rejects_the_dataset_and_is_not_read_whole(cloud: Cloud) -> None:
+    # Given a golden set of good lines that is larger than what is held of one
+    line = labelled(QUERIES[:1])
+    cloud.upload_task(spec(), golden=line * (MAX_SET_BYTES // len(line) + 10_000))
+    # When a dataset is dropped
+    _, findings = rejected(cloud, labelled())
+    # Then it is rejected, with the file and what it may have
+    (reason,) = findings["reasons"]
+    assert "tasks/clip-search/golden.jsonl" in reason
+    assert "more than 16,777,216 bytes" in reason
 
 
 def test_a_golden_set_that_cannot_be_used_rejects_the_dataset_with_its_lines(cloud: Cloud) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ MAX_BYTES = 1_000_000_000
 """AWS's own dataset validation for distillation refuses files of 1 GB and more."""
 MAX_HELD_BYTES = 96 * 1024 * 1024
 """Memory for the texts of usable records: 5 KB for each of 20,000, so that a function of 256 MB can hold them."""
+MAX_SET_BYTES = 16 * 1024 * 1024
+"""Of a task's own golden or validation set, which is held whole: the longest line for each of 1,000 golden queries."""
 LISTED_PROBLEMS = 1_000
 LISTED_KINDS = 20
 _SAME_WEIGHT = 0.01
@@ -138,11 +140,15 @@ def read_validation_set(chunks: Iterable[bytes], task: Task, source: str) -> lis
 
 
 def _read_whole(chunks: Iterable[bytes], task: Task, source: str, kind: str) -> list[Record]:
-    form, content = with_form(chunks)
+    form, content = with_form(_up_to(MAX_SET_BYTES, chunks, source))
     if form:
         raise GoldenError(source, [Problem(1, "", form)])
-    screen = Screen(task)
-    entries = [screen.passed(entry) for entry in read_records(content, task)]
+    screen, entries, unusable = Screen(task), [], 0
+    for entry in read_records(content, task):
+        entries.append(screen.passed(entry))
+        unusable += isinstance(entry, Problem)
+        if unusable == LISTED_PROBLEMS:
+            break
     problems = [entry for entry in entries if isinstance(entry, Problem)]
     problems += screen.problems()
     problems += [
@@ -153,6 +159,23 @@ def _read_whole(chunks: Iterable[bytes], task: Task, source: str, kind: str) -> 
     if problems or not entries:
         raise GoldenError(source, problems or [Problem(1, "", "the file is empty")])
     return one_a_query(by_query(entry for entry in entries if isinstance(entry, Record)).values())
+
+
+def _up_to(most: int, chunks: Iterable[bytes], source: str) -> Iterator[bytes]:
+    """Yield pieces of a file, and refuse it where it turns out to be too large.
+
+    Raises
+    ------
+    GoldenError
+    """
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > most:
+            raise GoldenError(
+                source, [Problem(1, "", f"the file has more than {most:,} bytes, the most that is looked at")]
+            )
+        yield chunk
 
 
 def too_large(size: int) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from signalbox.dataset import read_golden
+from signalbox.dataset import MAX_SET_BYTES, read_golden
 from signalbox.pipeline import Pipeline
 from signalbox.records import Record
 from signalbox.store import GOLDEN
@@ -25,7 +25,7 @@ def golden_of_task(task: Task, pipeline: Pipeline) -> GoldenSet | None:
     GoldenError
         It cannot be used.
     """
-    content, source = pipeline.store.task_golden(task.name), f"tasks/{task.name}/{GOLDEN}"
+    content, source = pipeline.store.task_golden(task.name, MAX_SET_BYTES), f"tasks/{task.name}/{GOLDEN}"
     return None if content is None else GoldenSet(read_golden([content], task, source), source)
 
 

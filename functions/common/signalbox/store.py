@@ -124,13 +124,19 @@ class RunStore:
         """Return the task.yaml that was uploaded for a task, or None."""
         return self._read(f"tasks/{task}/task.yaml")
 
-    def task_golden(self, task: str) -> bytes | None:
-        """Return the golden set that was uploaded with a task, or None."""
-        return self._read(f"tasks/{task}/{GOLDEN}")
+    def task_golden(self, task: str, most: int) -> bytes | None:
+        """Return the golden set that was uploaded with a task, or None.
 
-    def task_validation_set(self, task: str) -> bytes | None:
-        """Return the validation set that was uploaded with a task, or None."""
-        return self._read(f"tasks/{task}/{TASK_VALIDATION_SET}")
+        Parameters
+        ----------
+        most : int
+            How many bytes are read; of a larger file one more than that, so that it is known to be larger.
+        """
+        return self._read(f"tasks/{task}/{GOLDEN}", most + 1)
+
+    def task_validation_set(self, task: str, most: int) -> bytes | None:
+        """Return the validation set that was uploaded with a task, or None; `most` as of `task_golden`."""
+        return self._read(f"tasks/{task}/{TASK_VALIDATION_SET}", most + 1)
 
     def tasks(self) -> list[str]:
         """Return the names of all tasks that were uploaded or had a dataset dropped for them, in order."""
@@ -313,9 +319,9 @@ class RunStore:
     def _key(self, run_id: str, name: str) -> str:
         return f"{self._folder}/{run_id}/{name}"
 
-    def _read(self, key: str) -> bytes | None:
+    def _read(self, key: str, most: int | None = None) -> bytes | None:
         try:
-            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read(most)
         except ClientError as error:
             if _missing(error):
                 return None

@@ -11,6 +11,7 @@ from signalbox.answer import without_quotations
 from signalbox.customization import Tuning
 from signalbox.dataset import (
     LISTED_PROBLEMS,
+    MAX_SET_BYTES,
     Dataset,
     GoldenError,
     examine,
@@ -177,7 +178,7 @@ def _validation_set_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | N
     if not isinstance(task.job, Tuning):
         return None, ""
     content, source = (
-        pipeline.store.task_validation_set(task.name),
+        pipeline.store.task_validation_set(task.name, MAX_SET_BYTES),
         f"tasks/{task.name}/{TASK_VALIDATION_SET}",
     )
     if content is None:

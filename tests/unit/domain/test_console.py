@@ -17,7 +17,7 @@ from signalbox.live import Live
 from signalbox.pipeline import Pipeline
 from signalbox.run import NO_TASK, DatasetObject, Failure, Moment, Run, RunTable, State
 from signalbox.store import CONSOLE, RunStore
-from tests.builders import BUCKET, client_error, dataset_object
+from tests.builders import BUCKET, client_error, dataset_object, embedded_spec
 from tests.fakes import FakeEvents, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
 
@@ -47,7 +47,7 @@ def run(*states: State, number: int = 1, lasting: float = 10, **attributes: Any)
 
 def live(**attributes: Any) -> Live:
     content = {"task_name": TASK, "run_id": run(State.PROMOTED).id, "model": "local.student", "since": START}
-    return Live.model_validate(content | {"task": {}, "student": True, "metrics": METRICS} | attributes)
+    return Live.model_validate(content | {"task": embedded_spec(), "student": True, "metrics": METRICS} | attributes)
 
 
 def page_of(*runs: Run, pointer: Live | None = None) -> str:

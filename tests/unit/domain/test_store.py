@@ -34,7 +34,7 @@ def test_what_was_put_is_got_and_what_was_not_is_none(store: RunStore) -> None:
     assert store.get("clip-2", "metrics.json") is None
     assert store.has("clip-1", "metrics.json")
     assert not store.has("clip-2", "metrics.json")
-    assert store.task_spec("clip") is store.task_golden("clip") is None
+    assert store.task_spec("clip") is store.task_golden("clip", 100) is None
     assert store.dataset(dataset_object()) is None
 
 
@@ -152,3 +152,10 @@ def test_a_console_that_was_read_for_before_another_was_written_is_not_written_o
     # And the other, whose own page no longer stands there, writes it again if it is right
     quick.put_console("newer 1", quick.console_written())
     assert s3.objects[CONSOLE] == b"newer 1"
+
+
+def test_of_a_large_golden_set_no_more_is_read_than_shows_that_it_is(s3: FakeS3, store: RunStore) -> None:
+    s3.objects["tasks/clip-search/golden.jsonl"] = b"x" * 100
+    assert store.task_golden("clip-search", 100) == b"x" * 100
+    assert store.task_golden("clip-search", 10) == b"x" * 11
+    assert store.task_golden("other", 10) is None

@@ -99,6 +99,12 @@ def test_every_event_of_the_bus_is_archived_for_as_long_as_the_parameter_says() 
     archive = stack["EventArchive"]
     assert (archive["SourceArn"], archive["RetentionDays"]) == (stack.arn("EventBus"), "7")
     assert "EventPattern" not in archive
+    assert "KmsKeyIdentifier" not in archive
+
+
+def test_what_is_archived_is_encrypted_with_the_key_of_everything_else() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/0d990263-018e-4e65-a703-eff731de951e"
+    assert Stack(KmsKeyArn=key)["EventArchive"]["KmsKeyIdentifier"] == key
 
 
 def test_a_replay_reaches_the_steps_but_neither_people_nor_what_they_asked_for(stack: Stack) -> None:

@@ -12,6 +12,7 @@ from tests.unit.template.stack import Stack, source
 
 ALARMS = [
     "RouteFaultAlarm",
+    "RouteGatewayAlarm",
     "RouteThrottleAlarm",
     "RouteFallbackAlarm",
     "RouteLatencyAlarm",
@@ -128,6 +129,25 @@ def test_fallbacks_ring_by_their_share_and_never_for_a_few_queries(
     stack: Stack, alarm: str, routed: int, fallbacks: int, expected: bool
 ) -> None:
     assert rings(stack[alarm], routed, fallbacks) is expected
+
+
+def test_what_may_take_a_promotion_back_is_what_the_function_counts_and_not_the_gateway(stack: Stack) -> None:
+    metrics = [
+        one["MetricStat"]["Metric"] for one in stack["RouteFaultAlarm"]["Metrics"] if "MetricStat" in one
+    ]
+    assert {(one["Namespace"].partition("/")[0], one["MetricName"]) for one in metrics} == {
+        ("Signalbox", "RouteServerFaults"),
+        ("AWS", "Errors"),
+    }
+    (rule,) = (
+        rule
+        for rule in stack.of_type("Events::Rule")
+        if "CloudWatch Alarm State Change" in rule.properties.get("EventPattern", {}).get("detail-type", ())
+    )
+    assert set(rule.properties["EventPattern"]["resources"]) == {
+        stack.arn("RouteFaultAlarm"),
+        stack.arn("RouteFallbackAlarm"),
+    }
 
 
 def test_the_limits_of_the_alarms_are_parameters() -> None:
