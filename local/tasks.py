@@ -5,6 +5,7 @@ task are swapped for the stand-in's on the way up; the folder stays as it is.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import boto3
 import yaml
 
 from signalbox.dataset import GoldenError, read_golden, read_validation_set
-from signalbox.records import Record
+from signalbox.records import Record, read_records
 from signalbox.spec import TaskError
 from signalbox.store import GOLDEN, TASK_VALIDATION_SET
 from signalbox.task import Task
+
+logger = logging.getLogger(__name__)
 
 # Where a task names a model, and which local model takes its place.
 LOCAL_MODELS = {
@@ -118,11 +121,16 @@ def lessons(tasks: Path, examples: Path) -> Iterator[tuple[str, list[tuple[str, 
         known: whoever answers a golden set must not have seen it.
     """
     for spec in sorted(tasks.glob("*/task.yaml")):
-        content, example = yaml.safe_load(spec.read_bytes()), examples / f"{spec.parent.name}.jsonl"
-        if content.get("teacher_prompt") and example.is_file():
-            records = map(json.loads, example.read_bytes().splitlines())
-            texts = [[message["content"][0]["text"] for message in record["messages"]] for record in records]
-            yield content["teacher_prompt"], [(query, answer) for query, answer in texts]
+        example = examples / f"{spec.parent.name}.jsonl"
+        try:
+            task = Task.from_yaml(spec.read_bytes(), str(spec))
+        except TaskError as error:
+            logger.warning("%s", error)
+            continue
+        if task.teacher_prompt and example.is_file():
+            records = list(read_records([example.read_bytes()], task))
+            known = [each for each in records if isinstance(each, Record) and each.answer_text is not None]
+            yield task.teacher_prompt, [(each.query, each.answer_text or "") for each in known]
 
 
 def with_local_models(spec: str) -> tuple[str, dict[str, str]]:
@@ -140,7 +148,10 @@ def with_local_models(spec: str) -> tuple[str, dict[str, str]]:
 
 
 def push_missing_tasks(folder: Path, bucket: str) -> list[PushedTask]:
-    """Upload the tasks of a project that the bucket does not have yet, so that a drop works at once."""
+    """Upload the tasks of a project that the bucket does not have yet, so that a drop works at once.
+
+    One that cannot be used keeps no other from being uploaded: it is left out, and a line in the log says why.
+    """
     objects = boto3.client("s3")
     there = {
         entry["Prefix"].split("/")[1]
@@ -149,4 +160,10 @@ def push_missing_tasks(folder: Path, bucket: str) -> list[PushedTask]:
         )
     }
     folders = sorted(spec.parent for spec in folder.glob("*/task.yaml"))
-    return [push_task(each, bucket, objects, local=True) for each in folders if each.name not in there]
+    pushed = []
+    for each in (each for each in folders if each.name not in there):
+        try:
+            pushed.append(push_task(each, bucket, objects, local=True))
+        except TaskError as error:
+            logger.warning("not uploaded: %s", error)
+    return pushed

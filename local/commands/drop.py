@@ -14,6 +14,7 @@ from local.commands.options import EXIT_CODES, UsageError, add_output, add_ports
 from local.progress import as_json, follow
 from local.settings import API_PORT, DEFAULT_TASK, PORT
 from signalbox.run import DatasetObject, Run, State, run_id_for
+from signalbox.task import is_task_name
 
 
 def add(commands: Any) -> None:
@@ -29,7 +30,11 @@ def add(commands: Any) -> None:
         examples="drop examples/video-search.jsonl --wait\ndrop my.jsonl --task my-task --wait --json",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="dataset, one record a line")
-    parser.add_argument("--task", default=DEFAULT_TASK, metavar="T", help="task (default: %(default)s)")
+    parser.add_argument(
+        "--task",
+        metavar="T",
+        help=f"task (default: what the file is called, or {DEFAULT_TASK} if no task is)",
+    )
     parser.add_argument("--wait", action="store_true", help="follow the run to its end")
     add_output(parser)
     add_ports(parser)
@@ -42,13 +47,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"there is no file {options.file}")
     app = app_of(options)
     console = render.console()
-    dataset, run_id = upload(app, options.file, options.task)
+    task = options.task or _task_called_like(options.file, app)
+    dataset, run_id = upload(app, options.file, task)
     if not options.json:
         console.print(f"dropped s3://{dataset.bucket}/{dataset.key}")
         console.print(f"run {run_id}")
     if not options.wait:
         if options.json:
-            print_json({"run_id": run_id, "task": options.task, **dataset.model_dump()})
+            print_json({"run_id": run_id, "task": task, **dataset.model_dump()})
         else:
             console.print(f"follow it with: python -m local status {run_id}{port_options(options)}")
         return 0
@@ -71,6 +77,12 @@ def run(options: argparse.Namespace) -> int:
     else:
         conclude(app, ended, console)
     return EXIT_CODES[ended.state]
+
+
+def _task_called_like(file: Path, app: App) -> str:
+    """Return the uploaded task that a file is named after, or else the one that comes with the project."""
+    named = is_task_name(file.stem) and app.object(f"tasks/{file.stem}/task.yaml") is not None
+    return file.stem if named else DEFAULT_TASK
 
 
 def upload(app: App, file: Path, task: str) -> tuple[DatasetObject, str]:

@@ -2,13 +2,24 @@
 
 import io
 import json
+from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 import yaml
 
-from local.tasks import TaskFolderError, golden_records, push_task, with_local_models
+from local.tasks import (
+    TaskFolderError,
+    golden_records,
+    lessons,
+    push_missing_tasks,
+    push_task,
+    with_local_models,
+)
 from signalbox.spec import TaskError
 from tests.builders import line
+from tests.e2e.harness import PROJECT
 
 SPEC = """
 name: tiny
@@ -131,3 +142,46 @@ def test_a_validation_set_is_checked_and_uploaded_beside_the_task(folder):
     (folder / "validation.jsonl").write_bytes(line("ships [EOS]", answer))
     with pytest.raises(TaskError, match=r"line 1, messages\[0\].*: has the reserved word \[EOS\]"):
         push_task(folder, "bucket", Objects(), local=False)
+
+
+class _Bucket:
+    """An S3 client of an empty bucket, which keeps what is put."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def list_objects_v2(self, **_: str) -> dict[str, Any]:
+        return {}
+
+    def put_object(self, Key: str, **_: Any) -> None:  # noqa: N803
+        self.keys.append(Key)
+
+
+def test_a_task_that_cannot_be_used_keeps_no_other_from_the_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, spec in (
+        ("broken", "name: ["),
+        ("sound", (PROJECT / "tasks/video-search/task.yaml").read_text()),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "task.yaml").write_text(spec)
+    bucket = _Bucket()
+    monkeypatch.setattr(boto3, "client", lambda service: bucket)
+    pushed = push_missing_tasks(tmp_path, "b")
+    assert [each.task for each in pushed] == ["video-search"]
+    assert bucket.keys == ["tasks/video-search/task.yaml"]
+    assert "broken" in caplog.text
+
+
+def test_the_teacher_learns_what_can_be_used_of_the_examples(tmp_path: Path) -> None:
+    spec = (PROJECT / "tasks/video-search/task.yaml").read_text()
+    example = (PROJECT / "examples/video-search.jsonl").read_bytes().splitlines(keepends=True)[:3]
+    prompt_only = (PROJECT / "examples/prompt-only.jsonl").read_bytes().splitlines(keepends=True)[:2]
+    for name, text in (("broken", "name: ["), ("sound", spec)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "task.yaml").write_text(text)
+        (tmp_path / f"{name}.jsonl").write_bytes(b"".join([*example, *prompt_only, b"no record\n"]))
+    ((prompt, pairs),) = lessons(tmp_path, tmp_path)
+    assert prompt.startswith("You decide where a video search engine looks")
+    assert len(pairs) == 3
