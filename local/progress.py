@@ -13,6 +13,7 @@ from local.client import App
 from signalbox.run import Moment, Run, State
 
 POLL_SECONDS = 0.25
+_RELEASE = "for a person: python -m local release {0}, or {0} --end --reason WHY"
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ def follow(app: App, run_id: str, pause: Callable[[float], None] = time.sleep) -
             for moment in run.history[told:]:
                 yield transition(run, moment)
             told = len(run.history)
-            if run.waiting and run.waiting != waiting:
-                yield Update("waiting", datetime.now(UTC), run.waiting, run.state, run)
-            waiting = run.waiting
+            waits = _RELEASE.format(run.id) if run.awaits else run.waiting
+            if waits and waits != waiting:
+                yield Update("waiting", datetime.now(UTC), waits, run.state, run)
+            waiting = waits
             if run.state.ended and run.outbox is None:  # its results are written before its last event is out
                 return
             if run.state == State.TRAINING and run.job_arn:

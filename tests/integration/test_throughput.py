@@ -91,6 +91,20 @@ def test_the_report_says_from_which_rate_on_it_is_cheaper(cloud: Cloud) -> None:
     assert "95,238 requests a minute" in cloud.store.get(run.id, "report.html").decode()
 
 
+def test_a_mail_of_a_run_that_is_held_says_what_its_throughput_goes_on_costing(cloud: Cloud) -> None:
+    cloud.upload_task(provisioned() | {"gates": {"latency_p95_ms": 1e-9}, "judge": None})
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.minute()
+    cloud.ask("ReleaseRequested", run_id=run_id, by="ada")
+
+    assert cloud.finish(run_id).state is State.HELD
+    subject, text = cloud.mails()[-1]
+    assert subject.startswith("HELD")
+    assert "Provisioned throughput, until it is retired: 1 model unit without commitment" in text
+    assert "12.00 USD an hour" in text
+
+
 def test_a_person_may_end_it_and_the_model_is_left_to_retention(cloud: Cloud) -> None:
     run = trained(cloud)
 

@@ -210,7 +210,8 @@ def _promoted(summary: dict[str, Any]) -> Written:
     if by and by.get("replaces"):
         person += f"\nIn place of: {by['replaces']}"
     advice = "nothing; the router answers with it within half a minute. The report compares all candidates."
-    return f"{summary['model']} is live", [person, _numbers(summary), _warnings(summary)], advice
+    paragraphs = [person, _numbers(summary), _throughput(summary), _warnings(summary)]
+    return f"{summary['model']} is live", paragraphs, advice
 
 
 def _held(summary: dict[str, Any]) -> Written:
@@ -222,7 +223,7 @@ def _held(summary: dict[str, Any]) -> Written:
     )
     return (
         ", ".join(gate["name"] for gate in failed),
-        [reasons, _numbers(summary), _warnings(summary)],
+        [reasons, _numbers(summary), _throughput(summary), _warnings(summary)],
         advice,
     )
 
@@ -354,6 +355,12 @@ def _warnings(summary: dict[str, Any]) -> str:
     """List what is odd about the dataset; the sentences quote no query."""
     warnings = summary.get("warnings") or []
     return _listed("To look at in the dataset:", warnings) if warnings else ""
+
+
+def _throughput(summary: dict[str, Any]) -> str:
+    """Say what provisioned throughput goes on costing, of a model that has it."""
+    said = summary.get("throughput")
+    return f"Provisioned throughput, until it is retired: {said}." if said else ""
 
 
 def _numbers(summary: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from signalbox.comparison import WithLive, compare_with_live
+from signalbox.deployments import is_provisioned
 from signalbox.events import Event
 from signalbox.gates import Gate, apply_gates
 from signalbox.live import Live
@@ -11,6 +12,7 @@ from signalbox.pipeline import Pipeline, step
 from signalbox.publication import COMPARISONS, complete, measured_in, read
 from signalbox.run import Run, State, Superseded, now
 from signalbox.store import COMPARISON, STUDENT, VALIDATION
+from signalbox.throughput import price_of
 
 RACES = 5
 """How often a lost race for the live pointer is run again at once, before Lambda or `watch` has to."""
@@ -135,4 +137,12 @@ def _summary(
         "metrics": headline(measured),
         "grades": grades(metrics["candidates"]),
         "gates": [gate.model_dump() for gate in gates],
+        **_throughput(run),
     }
+
+
+def _throughput(run: Run) -> dict[str, str]:
+    """Say what a deployment costs that is paid by the hour, whatever becomes of the model."""
+    if run.deployment_arn is None or not is_provisioned(run.deployment_arn):
+        return {}
+    return {"throughput": price_of(run.deployment).in_words}

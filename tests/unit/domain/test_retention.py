@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from signalbox.live import Live, Named
 from signalbox.retention import RUN_AGE, surplus
 from signalbox.run import PROMOTABLE, Part, Run, State
-from signalbox.task import Retention
+from signalbox.task import Deployment, Retention
 from tests.builders import dataset_object
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -24,6 +24,7 @@ def histories(draw: st.DrawFn) -> list[Run]:
         made = {
             "model_arn": f"arn:m{number}" if model else None,
             "deployment_arn": f"arn:d{number}" if model and draw(st.booleans()) else None,
+            "deployment": Deployment(type=draw(st.sampled_from(["on_demand", "on_demand", "provisioned"]))),
             "gone": draw(st.sampled_from([Part.NOTHING, Part.NOTHING, Part.DEPLOYMENT, Part.MODEL])),
         }
         at = NOW - timedelta(hours=draw(st.integers(0, 100)))
@@ -87,12 +88,14 @@ def test_the_newest_are_kept_and_no_more_than_they(
         key=lambda run: (run.created_at, run.id),
         reverse=True,
     )
-    promotable = [
-        run for run in others if run.state in PROMOTABLE and run.deployment_arn and run.gone < Part.DEPLOYMENT
-    ]
+    deployed = [run for run in others if run.deployment_arn and run.gone < Part.DEPLOYMENT]
+    promotable = [run for run in deployed if run.state in PROMOTABLE and run.deployment.type == "on_demand"]
     modelled = [run for run in others if run.model_arn and run.gone < Part.MODEL]
     for place, run in enumerate(promotable):
         assert (found[run.id] < Part.DEPLOYMENT) == (place < retention.deployments)
+    for run in deployed:
+        if run.deployment.type == "provisioned":  # costs while idle
+            assert found[run.id] >= Part.DEPLOYMENT
     for place, run in enumerate(modelled):
         if place < retention.models:
             assert found[run.id] < Part.MODEL
