@@ -73,8 +73,24 @@ def check(file: Path, task: "Task", folder: Path) -> dict[str, Any]:
     except GoldenError as error:
         return {"accepted": False, "reasons": [str(error)], "problems": []}
     dataset: Dataset = examine(_chunks(file), task, *golden, *validation)
-    add_cost(dataset, task, os.environ.get("AWS_REGION") or DEFAULT_REGION)
+    region = os.environ.get("AWS_REGION") or DEFAULT_REGION
+    add_cost(dataset, task, region)
+    if dataset.to_label:
+        _expect_labels(dataset, task, region)
     return dataset.findings()
+
+
+def _expect_labels(dataset: "Dataset", task: "Task", region: str) -> None:
+    """Leave out what the dataset lacks only until the teacher has answered, and say what that costs."""
+    from signalbox.labelling_cost import estimate_of, in_words
+
+    estimated = estimate_of(dataset.train, dataset.to_label, task, region)
+    dataset.quality["labelling"] = {"estimate": estimated}
+    dataset.reasons = []
+    dataset.warnings.append(
+        f"the teacher is asked {len(dataset.to_label):,} queries that have no answer before the run goes on, "
+        f"{in_words(estimated)}; what is said here is without its answers"
+    )
 
 
 def _beside(file: Path, task: "Task", read: "Reader") -> "tuple[list[Record] | None, str]":

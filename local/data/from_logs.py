@@ -55,13 +55,13 @@ class Filter:
             return False
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
 
-    def is_older(self, file: LogFile) -> bool:
+    def is_older(self, name: str) -> bool:
         """Tell by the hour in its name whether a file was closed before the first entry that is wanted.
 
         Bedrock files entries under the UTC hour in which it delivers them, or in which the calls were made: neither is
         documented. A file of an earlier hour than a call can hold it in neither case, but for clocks that differ.
         """
-        found = _HOUR.search(file.name)
+        found = _HOUR.search(name)
         if self.since is None or found is None:
             return False
         try:
@@ -88,9 +88,7 @@ def _calls(options: argparse.Namespace, wanted: Filter, reading: Reading) -> Ite
     """Yield the calls that are wanted, and note on the way what is left out."""
     client = s3_client(options.port, options.profile, options.region)
     for source in options.sources:
-        for file in files_of(source, client):
-            if wanted.is_older(file):
-                continue
+        for file in files_of(source, client, lambda name: not wanted.is_older(name)):
             reading.files += 1
             for number, entry in _entries(file, reading):
                 if reason := wanted.refusal(entry):

@@ -1,9 +1,12 @@
 """Where logs lie, on this machine or in S3, and how they are read: line by line, whatever is broken."""
 
 import gzip
+import io
 import re
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +20,8 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 _PIECE_BYTES = 256 * 1024
+_AHEAD = 8
+_SMALL_BYTES = 4 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _ENDS = re.compile(rb'\n|(?<=\})[ \t\r]*(?=\{"(?:messageType|owner)")')
 """Where a line ends; Firehose writes the envelopes of a subscription one after the other, with nothing between."""
@@ -74,7 +79,9 @@ class LogFile:
             yield Fault(self.name, number + 1, f"cannot be read from here on: {_why(error)}")
 
 
-def files_of(source: str, s3: Callable[[], Any]) -> Iterator[LogFile]:
+def files_of(
+    source: str, s3: Callable[[], Any], wanted: Callable[[str], bool] = lambda name: True
+) -> Iterator[LogFile]:
     """Return the log files of a source, without the bodies that are too large for an entry.
 
     Parameters
@@ -83,29 +90,32 @@ def files_of(source: str, s3: Callable[[], Any]) -> Iterator[LogFile]:
         A file, a folder or an s3:// address, of which everything below is taken.
     s3 : Callable
         Makes the client for addresses.
+    wanted : Callable
+        Tells by its name whether a file is to be read.
 
     Raises
     ------
     CannotUse
         There is nothing at the source.
     """
-    files = _objects(source, s3()) if source.startswith("s3://") else _paths(Path(source))
+    files = _objects(source, s3(), wanted) if source.startswith("s3://") else _paths(Path(source), wanted)
     found = False
     for file in files:
         found = True
         yield file
     if not found:
-        raise CannotUse(f"there are no log files at {source}")
+        raise CannotUse(f"there are no log files at {source}, or none of that time")
 
 
-def _paths(source: Path) -> Iterator[LogFile]:
+def _paths(source: Path, wanted: Callable[[str], bool]) -> Iterator[LogFile]:
     if source.is_file():
         files = [source]
     else:
         files = sorted(file for file in source.rglob("*") if file.is_file())
         files = [file for file in files if _is_log(file.relative_to(source).as_posix())]
     for file in files:
-        yield LogFile(str(file), lambda file=file: file.open("rb"), _beside(file))
+        if wanted(str(file)):
+            yield LogFile(str(file), lambda file=file: file.open("rb"), _beside(file))
 
 
 def _beside(file: Path) -> Callable[[str], bytes]:
@@ -121,7 +131,8 @@ def _beside(file: Path) -> Callable[[str], bytes]:
     return body
 
 
-def _objects(source: str, s3: Any) -> Iterator[LogFile]:
+def _objects(source: str, s3: Any, wanted: Callable[[str], bool]) -> Iterator[LogFile]:
+    """Return the objects below an address; small ones, of which there are many, are fetched a few ahead."""
     bucket, _, prefix = source.removeprefix("s3://").partition("/")
 
     def body(address: str) -> bytes:
@@ -133,16 +144,30 @@ def _objects(source: str, s3: Any) -> Iterator[LogFile]:
         except (OSError, EOFError, zlib.error, ClientError, BotoCoreError) as error:
             raise Unreadable(f"its body in data/ cannot be read: {_why(error)}") from error
 
+    def fetched(key: str) -> IO[bytes]:
+        return io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def streamed(key: str) -> IO[bytes]:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"]
+
+    ahead: deque[LogFile] = deque()
+    with ThreadPoolExecutor(_AHEAD) as threads:
+        for entry in _listed(source, bucket, prefix, s3):
+            key, name = entry["Key"], f"s3://{bucket}/{entry['Key']}"
+            if not (_is_log(key) and entry["Size"] and wanted(name)):
+                continue
+            small = entry["Size"] <= _SMALL_BYTES
+            opened = threads.submit(fetched, key).result if small else lambda key=key: streamed(key)
+            ahead.append(LogFile(name, opened, body))
+            if len(ahead) >= _AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+
+
+def _listed(source: str, bucket: str, prefix: str, s3: Any) -> Iterator[dict[str, Any]]:
     try:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for entry in page.get("Contents", ()):
-                key = entry["Key"]
-                if _is_log(key) and entry["Size"]:
-                    yield LogFile(
-                        f"s3://{bucket}/{key}",
-                        lambda key=key: s3.get_object(Bucket=bucket, Key=key)["Body"],
-                        body,
-                    )
+            yield from page.get("Contents", ())
     except (ClientError, BotoCoreError) as error:
         raise CannotUse(f"{source} cannot be listed: {_why(error)}") from error
 

@@ -14,7 +14,7 @@ from local.data.command import CannotUse
 from signalbox.answer import without_quotations
 from signalbox.personal_screen import Screen
 from signalbox.query import printable
-from signalbox.records import ANSWER_FIELD, QUERY_FIELD, Problem, Record, read_records
+from signalbox.records import ANSWER_FIELD, QUERY_FIELD, Problem, Record, RecordReader
 from signalbox.task import Task
 
 _LARGEST = 1 << 64
@@ -44,7 +44,7 @@ class QuerySample:
     def __init__(self, task: Task, most: int) -> None:
         masking = task.dataset.model_copy(update={"personal_data": "mask"})
         self._task = task.model_copy(update={"dataset": masking})
-        self._screen = Screen(self._task)
+        self._screen, self._reader = Screen(self._task), RecordReader(self._task)
         self._most = most
         self._kept: dict[int, _Kept] = {}
         self._largest: list[int] = []  # a heap of the hashes kept, negated
@@ -87,8 +87,8 @@ class QuerySample:
 
     def _record(self, query: str, answer: str | None) -> Record | Problem:
         """Read a query as the line that it will be, masked; without its answer if that is what cannot be used."""
-        line = Record(0, query, "", None, answer).to_json(self._task.prompt)
-        (entry,) = map(self._screen.passed, read_records([line], self._task))
+        line = Record(0, query, "", None, answer).to_json(self._task.prompt).rstrip(b"\n")
+        entry = self._screen.passed(self._reader.read(0, line))
         if answer is None or isinstance(entry, Record) or entry.field == QUERY_FIELD:
             return entry
         self.unlabelled[_in_words(entry)] += 1

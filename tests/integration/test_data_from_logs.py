@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from local.data import from_query_log
+from local.data import from_query_log, log_files
 from local.data.command import main
 from signalbox.records import Record, read_records
 from tests.builders import QUERIES, embedded_spec, labelled, spec, task, task_yaml, truth
@@ -104,3 +104,30 @@ def test_what_the_router_keeps_becomes_a_dataset_of_prompts(
     # Then each query stands in it once, masked, without an answer
     assert {record.query for record in records(folder)} == {*QUERIES[:8], f"{QUERIES[1]} [e-mail address]"}
     assert all(record.answer is None for record in records(folder))
+
+
+@pytest.mark.parametrize("small", [0, 1 << 20])
+def test_many_objects_are_read_once_each_and_those_of_hours_before_not_at_all(
+    cloud: Cloud,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    small: int,
+) -> None:
+    objects = cloud.s3
+    monkeypatch.setattr(boto3, "Session", lambda **_: type("Session", (), {"client": lambda *_: objects})())
+    monkeypatch.setattr(log_files, "_SMALL_BYTES", small)
+    cloud.s3.create_bucket(Bucket="my-logs")
+    for hour in ("08", "12"):
+        for number in range(20):
+            key = f"AWSLogs/1/BedrockModelInvocationLogs/us-east-1/2026/11/20/{hour}/{number:02}.json.gz"
+            cloud.s3.put_object(
+                Bucket="my-logs", Key=key, Body=packed(lines(converse(f"{hour}: {QUERIES[number]}")))
+            )
+    assert run(folder, "from-logs", "s3://my-logs/", "--since", "2026-11-20T09:00") == 0
+    figures = json.loads(capsys.readouterr().out)
+    # The calls were made at 9:30, whatever hour their file has
+    assert (figures["files"], figures["calls"]) == (40, 40)
+    (folder / "out.jsonl").unlink()
+    assert run(folder, "from-logs", "s3://my-logs/", "--since", "2026-11-20T11:00") == 4
+    assert json.loads(capsys.readouterr().out)["files"] == 20

@@ -123,19 +123,27 @@ def read_records(chunks: Iterable[bytes], task: Task) -> Iterator[Record | Probl
     Record | Problem
         One for each line, in order. A line feed at the end of the file starts no further line.
     """
-    reader = _FastReader(task)
+    reader = RecordReader(task)
     for number, line in enumerate(lines_of(chunks), start=1):
-        yield reader.read(number, line) or _read(number, line, task)
+        yield reader.read(number, line)
 
 
-class _FastReader:
-    """Reads what is certainly a record; the rest is for `_read`, which is slower and has words for what is wrong."""
+class RecordReader:
+    """Reads the lines of a task's datasets one by one.
+
+    Quickly what is certainly a record; the rest is for `_read`, which is slower and has words for what is wrong.
+    """
 
     def __init__(self, task: Task) -> None:
+        self._task = task
         self._read = LineReader(task).read
         self._room = MAX_LINE_BYTES - len(Record(0, "", "", None, "").to_json(task.prompt))
 
-    def read(self, number: int, line: bytes) -> Record | None:
+    def read(self, number: int, line: bytes) -> Record | Problem:
+        """Read one line, without its line feed, as `read_records` does."""
+        return self._quickly(number, line) or _read(number, line, self._task)
+
+    def _quickly(self, number: int, line: bytes) -> Record | None:
         if len(line) > MAX_LINE_BYTES or (found := self._read(line)) is None:
             return None
         query, answer_text, answer = found
