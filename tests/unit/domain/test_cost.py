@@ -250,6 +250,14 @@ class TestRun:
         student = (6_000 * 0.035 + 4_000 * 0.14) / 1e6
         assert run_cost(self.TASK, evaluation(live=live))["evaluation"] == pytest.approx(without + student)
 
+    def test_tokens_of_provisioned_throughput_are_paid_by_the_hour_and_not_counted(self) -> None:
+        by_the_hour = of_queries(STUDENT, "provisioned", 6_000, 4_000, 100, 300.0, REGION)
+        assert "paid by the hour" in by_the_hour["unknown"]
+        assert by_the_hour["infrastructure_per_million"] > 0
+        without = run_cost(self.TASK, evaluation())["evaluation"]
+        live = candidate(STUDENT, 6_000, 4_000, cost=by_the_hour)
+        assert run_cost(self.TASK, evaluation(live=live))["evaluation"] == pytest.approx(without)
+
     def test_a_task_without_bedrock_pays_it_nothing(self) -> None:
         task = Task.model_validate(embedded_spec())
         said = run_cost(
