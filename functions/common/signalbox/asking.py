@@ -11,8 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.batch_inference import AT_WORK, BatchInference
 from signalbox.bedrock import REFUSED, Busy
-from signalbox.generation_work import Work, folder_of, teacher_of
-from signalbox.labelling import Answers, Question, line_to_ask, output_lines
+from signalbox.generation_work import Work, folder_of
+from signalbox.labelling import Answers, Question, line_to_ask, output_lines, teacher_of
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from signalbox import requested_dataset, unlabelled_dataset
 from signalbox.asking import ask
-from signalbox.batch_inference import MAX_FILE_BYTES, MAX_RECORDS, MIN_RECORDS
+from signalbox.batch_inference import MAX_FILE_BYTES
 from signalbox.bedrock import Busy
 from signalbox.generation import GenerationState
 from signalbox.generation_report import report, summary
-from signalbox.generation_work import REPORT, Work, teacher_of, way_of
-from signalbox.labelling import Answers, Tokens, labels
-from signalbox.labelling_cost import in_words
+from signalbox.generation_work import REPORT, Work
+from signalbox.labelling import Answers, Tokens, labels, teacher_of
+from signalbox.labelling_cost import in_words, way_of
 from signalbox.observability import annotate, discreet, logger
 from signalbox.pipeline import Pipeline
 from signalbox.prepared import file_size
@@ -85,16 +85,12 @@ def _begin(work: Work) -> bool:
     prepared = _kind(work).prepare(work)
     if prepared is None:
         return False
-    asked = len(prepared.queries) * prepared.labelling.samples
-    if asked > MAX_RECORDS:
-        reason = f"{asked:,} answers would be asked for, at most {MAX_RECORDS:,} can be"
-        raise TaskError(work.generation.request.key, [f"{reason}; lower count, surplus or labelling.samples"])
-    work.keep(prepared)
-    way = way_of(prepared.labelling, asked, MIN_RECORDS)
+    teacher, number = teacher_of(prepared.task), len(prepared.queries)
+    way = way_of(prepared.labelling, number * prepared.labelling.samples)
     if way == "batch" and (size := file_size(prepared)) > MAX_FILE_BYTES:
         reason = f"the batch job's file would have {size:,} bytes, at most {MAX_FILE_BYTES:,} can be"
         raise TaskError(work.generation.request.key, [f"{reason}; shorten teacher_prompt, or ask for less"])
-    teacher, number = teacher_of(prepared.task), len(prepared.queries)
+    work.keep(prepared)
     note = f"{number:,} queries, to be labelled by {teacher}, {_WAYS[way]}; {in_words(prepared.estimated)}"
     known = {"queries": number, "teacher": teacher, "estimate": prepared.estimated}
     work.move(GenerationState.LABELLING, note, way=way, summary=known)
@@ -113,7 +109,7 @@ def _label(work: Work) -> bool:
     missing = answers.missing(wanted)
     if missing and state is GenerationState.LABELLING:
         note = f"{len(missing):,} of {len(wanted):,} answers cannot be used; they are asked for again{ending}"
-        work.move(GenerationState.RETRYING, note, way=way_of(work.labelling, len(missing), MIN_RECORDS))
+        work.move(GenerationState.RETRYING, note, way=way_of(work.labelling, len(missing)))
     else:
         _complete(work, answers, spent, ending)
     return True

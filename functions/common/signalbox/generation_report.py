@@ -5,8 +5,8 @@ from collections import Counter
 from typing import Any
 
 from signalbox.generation import Way
-from signalbox.generation_work import GATHERED, Work, teacher_of
-from signalbox.labelling import Answers, Label, Tokens, noise
+from signalbox.generation_work import GATHERED, Work
+from signalbox.labelling import Answers, Label, Tokens, noise, teacher_of
 from signalbox.labelling_cost import counted
 from signalbox.query_writing import written_tokens
 

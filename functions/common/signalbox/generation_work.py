@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from signalbox.generation import FOLDER, Generation, GenerationState, Way
+from signalbox.generation import FOLDER, Generation, GenerationState
 from signalbox.generation_request import GenerationRequest, Labelling
 from signalbox.labelling import Question, output_lines, questions
 from signalbox.pipeline import Pipeline
@@ -108,14 +108,3 @@ class Work:
 def folder_of(number: int) -> str:
     """Name the prefix of a round of labelling."""
     return f"labels-{number}/"
-
-
-def teacher_of(task: Task) -> str:
-    """Return the model that is asked; a request and a task that asks for labels have been checked to name one."""
-    assert task.customization is not None
-    return task.customization.teacher
-
-
-def way_of(labelling: Labelling, number: int, fewest: int) -> Way:
-    """Choose how to ask so many questions: Bedrock takes no batch job of fewer than it says."""
-    return "converse" if number < fewest or labelling.mode == "converse" else "batch"

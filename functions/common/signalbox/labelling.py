@@ -41,6 +41,12 @@ def questions(queries: int, samples: int) -> list[Question]:
     return [Question(place, sample) for place in range(queries) for sample in range(samples)]
 
 
+def teacher_of(task: Task) -> str:
+    """Return the model that is asked; a request, and a task that wants labels, have been checked to name one."""
+    assert task.customization is not None and task.customization.teacher is not None
+    return task.customization.teacher
+
+
 def line_to_ask(question: Question, query: str, task: Task, temperature: float) -> dict[str, Any]:
     """Return the record that asks the teacher one question with the task's rich prompt."""
     assert task.customization is not None

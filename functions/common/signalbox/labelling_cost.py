@@ -1,7 +1,7 @@
 """What the teacher's work on a dataset costs: estimated before it begins, counted once it is done."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -10,9 +10,9 @@ from signalbox.budget import Excess
 from signalbox.cost import tokens_of
 from signalbox.generation import Way
 from signalbox.generation_request import Labelling
-from signalbox.generation_work import teacher_of, way_of
-from signalbox.labelling import Tokens
+from signalbox.labelling import Tokens, teacher_of
 from signalbox.prices import PriceUnknown, is_stand_in, prices
+from signalbox.records import Record
 from signalbox.task import Task
 from signalbox.wording import dollars
 
@@ -55,7 +55,7 @@ def estimate(
         allows, and all of them asked for again), `prices_of` and `region`, or `unknown` with the reason.
     """
     asked = number * labelling.samples
-    way = way_of(labelling, asked, MIN_RECORDS)
+    way = way_of(labelling, asked)
     longest = customization_tokens(task)
     read = tokens_of([task.teacher_prompt or task.prompt]) + _mean(queries, default=longest)
     labels = Tokens(asked * read, asked * min(longest, _mean(answers, default=longest)))
@@ -78,6 +78,19 @@ def estimate(
         "prices_of": prices_of,
         "region": region,
     }
+
+
+def estimate_of(
+    records: Iterable[Record], asked: Sequence[Record], task: Task, region: str
+) -> dict[str, Any]:
+    """Estimate what the answers to some records of a dataset cost, by the length of those that others have."""
+    answers = [record.answer_text for record in records if record.answer_text]
+    return estimate(task, Labelling(), [record.query for record in asked], len(asked), answers, region)
+
+
+def way_of(labelling: Labelling, number: int) -> Way:
+    """Choose how to ask so many questions: Bedrock takes no batch job of fewer than it says."""
+    return "converse" if number < MIN_RECORDS or labelling.mode == "converse" else "batch"
 
 
 def counted(task: Task, parts: Sequence[tuple[Tokens, Way]], region: str) -> dict[str, Any]:

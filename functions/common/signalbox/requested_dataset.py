@@ -4,6 +4,7 @@ import tempfile
 from typing import Any
 
 from signalbox.balance import Balanced, balance
+from signalbox.batch_inference import MAX_RECORDS as MAX_ANSWERS
 from signalbox.dataset import MIN_RECORDS, GoldenError
 from signalbox.generation_request import GenerationRequest
 from signalbox.generation_work import REQUEST, Work
@@ -28,8 +29,8 @@ def prepare(work: Work) -> Prepared | None:
     Raises
     ------
     TaskError
-        The request, its task or the task's golden set cannot be used; it may cost more than its budget; too few
-        queries could be made.
+        The request, its task or the task's golden set cannot be used; it asks for more answers than Bedrock takes, or
+        may cost more than its budget; too few queries could be made.
     """
     key = work.generation.request.key
     task = _task_of(work)
@@ -46,6 +47,9 @@ def prepare(work: Work) -> Prepared | None:
         work.pipeline.bedrock.region,
         expense(request, task, lacking),
     )
+    if estimated["answers"] > MAX_ANSWERS:
+        reason = f"{estimated['answers']:,} answers would be asked for, at most {MAX_ANSWERS:,} can be"
+        raise TaskError(key, [f"{reason}; lower count, surplus or labelling.samples"])
     if beyond := excess(task, estimated, request.labelling.budget_usd):
         advice = "raise labelling.budget_usd, or lower count, surplus or labelling.samples; nothing was spent"
         raise TaskError(key, [f"{beyond.reason}; {advice}"])

@@ -5,14 +5,14 @@ from typing import Any
 
 from signalbox.dataset import Dataset
 from signalbox.generation import GenerationState
-from signalbox.generation_work import teacher_of
-from signalbox.labelling_cost import excess, in_words
+from signalbox.labelling import teacher_of
+from signalbox.labelling_cost import estimate_of, excess, in_words
 from signalbox.pipeline import Pipeline
 from signalbox.release import Expense
 from signalbox.run import DatasetObject, PermanentFailure, Run, State
 from signalbox.store import TASK
 from signalbox.task import Task
-from signalbox.unlabelled_dataset import estimate_of, labelled_dataset
+from signalbox.unlabelled_dataset import labelled_dataset
 
 
 class LabellingRejected(Exception):
@@ -39,7 +39,9 @@ def have_labelled(run: Run, task: Task, dataset: Dataset, pipeline: Pipeline) ->
     estimated = estimate_of(dataset.train, dataset.to_label, task, pipeline.bedrock.region)
     beyond = excess(task, estimated, task.dataset.budget_usd)
     if beyond is not None and Expense.LABELLING not in run.released:
-        run = pipeline.runs.load(run.id) or run  # as the signs of life have left it that it gave while it was read
+        run = (
+            pipeline.runs.load(run.id) or run
+        )  # as the signs of life have left it that it gave while it was read
         pipeline.await_release(run, Expense.LABELLING, beyond.reason, beyond.usd)
         return
     pipeline.store.put(run.id, TASK, task.to_json())

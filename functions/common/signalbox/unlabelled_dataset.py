@@ -1,7 +1,7 @@
 """A dropped dataset with records that have no answer: the teacher gives them one, and its run goes on with these."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from signalbox.generation_request import Labelling
 from signalbox.generation_work import LABELLED, Work
 from signalbox.golden_sources import golden_of_task
 from signalbox.labelling import Label
-from signalbox.labelling_cost import estimate
+from signalbox.labelling_cost import estimate_of
 from signalbox.personal_screen import Screen
 from signalbox.prepared import Prepared
 from signalbox.query import normalise
@@ -24,12 +24,6 @@ from signalbox.task import Task
 
 _IN_MEMORY_BYTES = 32 * 1024 * 1024
 _UPLOAD = "drop the dataset again"
-
-
-def estimate_of(records: Iterable[Record], asked: list[Record], task: Task, region: str) -> dict[str, Any]:
-    """Estimate what the answers to some records cost, by the length of those that others of their dataset have."""
-    answers = [record.answer_text for record in records if record.answer_text]
-    return estimate(task, Labelling(), [record.query for record in asked], len(asked), answers, region)
 
 
 def prepare(work: Work) -> Prepared:

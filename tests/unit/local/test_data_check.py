@@ -145,3 +145,13 @@ def test_a_validation_set_beside_a_task_that_is_fine_tuned_is_used_and_checked(
     (folder / "validation.jsonl").write_bytes(prompts(QUERIES[:1]))
     assert check(folder, labelled()) == 4
     assert "a validation record needs the assistant's answer" in capsys.readouterr().out
+
+
+def test_prompts_that_the_teacher_will_label_are_usable_and_what_that_costs_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "task.yaml").write_bytes(task_yaml(spec(candidates=["embedded"], dataset={"label": "auto"})))
+    assert check(folder, prompts()) == 0
+    said = capsys.readouterr().out
+    assert "the teacher is asked 150 queries that have no answer before the run goes on, estimate $0.0" in said
+    assert check(folder, prompts() + b"x\n" * 30) == 4
