@@ -50,12 +50,14 @@ def sample_for(options: argparse.Namespace, task: Task) -> QuerySample:
     Raises
     ------
     CannotUse
-        The file is there already, or the limit allows nothing.
+        The file is there already, its folder is not, or the limit allows nothing.
     """
     if options.limit < 1:
         raise CannotUse("--limit must be at least 1")
     if options.out.exists():
         raise CannotUse(f"{options.out} is there already; name another file, or remove it")
+    if not options.out.parent.is_dir():
+        raise CannotUse(f"there is no folder {options.out.parent}")
     return QuerySample(task, options.limit)
 
 

@@ -243,6 +243,7 @@ def test_a_person_is_told_numbers_and_reasons_and_no_query(
         (["--query-pattern", "x"], "must have a group"),
         (["--limit", "0"], "--limit must be at least 1"),
         (["--out", "logs"], "is there already"),
+        (["--out", "no-such-folder/real.jsonl"], "there is no folder no-such-folder"),
         (["--task", "no-such-task"], "there is no task.yaml in no-such-task"),
     ],
 )
