@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from local.commands.options import UsageError, add_place, app_of, command
+from local.commands.options import UsageError, add_place, command
 from local.commands.request import add_request, follow_request, name_of
 from signalbox.events import Asked
 from signalbox.run import is_run_id

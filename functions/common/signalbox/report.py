@@ -149,7 +149,9 @@ def _throughput(said: dict[str, Any] | None) -> str:
         else f"on demand, paid by the token ({units} would be provisioned{paid})"
     )
     if isinstance(rate, dict):
-        return f"{deployed}; from which rate on provisioned throughput is cheaper is unknown: {rate['unknown']}"
+        return (
+            f"{deployed}; from which rate on provisioned throughput is cheaper is unknown: {rate['unknown']}"
+        )
     return (
         f"{deployed}; provisioned is cheaper from {wording.count(round(rate))} requests a minute on, by the tokens "
         "measured, if the units carry as many: what a unit carries is not published"
@@ -325,7 +327,9 @@ def _loss_chart(number: int, curve: Any) -> dict[str, Any]:
     parts = []
     for name, points in (("training", curve.training), ("validation", curve.validation)):
         if points:
-            parts.append(f"{name} {curve.measure} {points[0][1]:.3f} at first, {points[-1][1]:.3f} at the end")
+            parts.append(
+                f"{name} {curve.measure} {points[0][1]:.3f} at first, {points[-1][1]:.3f} at the end"
+            )
     validation = dict(curve.validation)
     steps = sorted({step for step, _ in (*curve.training, *curve.validation)})
     kept = {*steps[:: max(1, math.ceil(len(steps) / _MOST_STEPS))], *steps[-1:]}

@@ -185,7 +185,9 @@ class Deployment(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.type == "on_demand" and (self.model_units, self.commitment) != (1, "none"):
-            raise ValueError("model_units and commitment are of provisioned throughput: say type: provisioned")
+            raise ValueError(
+                "model_units and commitment are of provisioned throughput: say type: provisioned"
+            )
         return self
 
     @property
@@ -260,7 +262,9 @@ class Task(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if "bedrock" in self.candidates and self.customization is None:
-            raise ValueError("candidates has bedrock, so customization must say which student Bedrock makes, and how")
+            raise ValueError(
+                "candidates has bedrock, so customization must say which student Bedrock makes, and how"
+            )
         if found := [word for word in self.limits.reserved_words if word in self.prompt]:
             raise ValueError(f"prompt has {found[0]!r}, on which the job would fail ({self.limits.source})")
         if self.dataset.label and (self.customization is None or self.customization.teacher is None):

@@ -6,7 +6,7 @@ from typing import Any
 from signalbox.prices import PriceUnknown, prices
 from signalbox.task import Deployment
 
-_UNKNOWN = "AWS publishes no price of a model unit and tells it on request; deployment.usd_per_unit_hour of the task says none"
+_UNKNOWN = "AWS publishes no price of a model unit, and deployment.usd_per_unit_hour of the task gives none"
 """Amazon Bedrock user guide, "Increase model invocation capacity with Provisioned Throughput": for what a model unit
 carries and costs "contact your AWS account manager"."""
 _MINUTES, _HOURS = 60, 24
@@ -22,7 +22,8 @@ class HourlyPrice:
 
 def price_of(deployment: Deployment) -> HourlyPrice:
     """Say what a task's provisioned throughput costs, by the price that the task gives."""
-    bought = f"{deployment.units}, paid by the hour whether asked or not"
+    term = "" if deployment.commitment == "none" else " (it cannot be deleted before)"
+    bought = f"{deployment.units}{term}, paid by the hour whether asked or not"
     if deployment.usd_per_unit_hour is None:
         return HourlyPrice(f"{bought}: {_UNKNOWN}")
     hour = deployment.usd_per_unit_hour * deployment.model_units

@@ -16,14 +16,16 @@ def test_an_hour_costs_so_many_units_by_the_price_that_the_task_gives() -> None:
     said = price_of(Deployment(type="provisioned", model_units=3, usd_per_unit_hour=1.5))
 
     assert said.usd == {"an_hour": 4.5, "a_day": 108.0}
-    assert said.in_words.startswith("3 model units without commitment, paid by the hour whether asked or not: 4.50")
+    assert said.in_words.startswith(
+        "3 model units without commitment, paid by the hour whether asked or not: 4.50"
+    )
 
 
 def test_without_a_price_it_is_unknown_and_no_figure_is_given() -> None:
     said = price_of(Deployment(type="provisioned", commitment="six_months"))
 
     assert said.usd == {}
-    assert "1 model unit for six months" in said.in_words
+    assert "1 model unit for six months (it cannot be deleted before)" in said.in_words
     assert "AWS publishes no price of a model unit" in said.in_words
 
 
