@@ -102,6 +102,10 @@ class ScriptedBedrock(ScriptedBatch, ScriptedThroughput):
         """Raise these from the next calls of an operation, one a call."""
         self._refusals[operation] += errors
 
+    def clear(self) -> None:
+        """Answer as ever what was to be refused."""
+        self._refusals.clear()
+
     def _begin(self, operation: str, parameters: dict[str, Any]) -> None:
         validate_parameters(parameters, _shapes()[operation])
         with self._lock:

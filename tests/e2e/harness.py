@@ -94,6 +94,12 @@ class LocalApp:
         runs = [{name: decode(value) for name, value in item.items()} for item in items]
         return {run["id"]: run for run in runs if not run["id"].startswith("LIVE#")}
 
+    def live(self, task: str) -> dict:
+        """The live pointer of a task."""
+        key = {"id": {"S": f"LIVE#{task}"}}
+        found = self.client("dynamodb").get_item(TableName=self.ready["table"], Key=key, ConsistentRead=True)
+        return json.loads(found["Item"]["pointer"]["S"])
+
     def ended(self, *run_ids: str, patience: float = PATIENCE_SECONDS) -> dict[str, str]:
         """Wait until the runs have ended; their states."""
 

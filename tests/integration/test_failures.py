@@ -418,6 +418,43 @@ def test_what_a_stalled_run_waits_for_is_in_the_mail(cloud: Cloud) -> None:
     assert "waiting: Bedrock: ServiceQuotaExceededException: ten jobs already" in cloud.mails()[0][1]
 
 
+def test_a_run_for_whose_model_there_is_no_room_waits_and_people_are_told_how_to_make_it(
+    cloud: Cloud,
+) -> None:
+    # Given as many custom models as the account may have, each of them live or kept for a way back
+    cloud.upload_task(spec(retention={"deployments": 0, "models": 0, "runs": 20}))
+    for name in ("first", "second"):
+        assert (
+            cloud.finish(cloud.drop(labelled(), f"datasets/clip-search/{name}.jsonl")).state is State.PROMOTED
+        )
+    named = cloud.live().run_ids
+    quota = ("CreateModelCustomizationJob", "ServiceQuotaExceededException", "the quota of 2 custom models")
+    cloud.bedrock.refuse(*quota, times=99)
+    # When a third run has waited for two days
+    run_id = cloud.drop(labelled(), "datasets/clip-search/third.jsonl")
+    cloud.settle()
+    cloud.mails()
+    for _ in range(2):
+        cloud.age(run_id, timedelta(hours=25))
+        cloud.minute()
+    # Then it waits, people were told once for what and what to do, and nothing live was deleted for it
+    run = cloud.run(run_id)
+    assert (run.state, run.stalled, len(named)) == (State.ACCEPTED, True, 2)
+    ((_, text),) = cloud.mails()
+    for words in (
+        "the quota of 2 custom models",
+        "Service Quotas",
+        "the task's retention",
+        "docs/cleanup.md",
+    ):
+        assert words in " ".join(text.split())
+    assert cloud.live().run_ids == named
+    assert not cloud.bedrock.deleted_models
+    # And it goes on once there is room
+    cloud.bedrock.clear()
+    assert cloud.finish(run_id).state is State.PROMOTED
+
+
 def lost_job(cloud: Cloud) -> str:
     """Start a run whose customization job Bedrock does not know any more, and return its id."""
     cloud.upload_task(spec())

@@ -249,7 +249,8 @@ def _stalled(summary: dict[str, Any]) -> Written:
     advice = (
         "look at the logs of that step and at its job in the Bedrock console. The run is nudged every minute. If it "
         "waits for something, it goes on waiting (a job that is stopped there ends it); otherwise it fails by itself "
-        "if it stays where it is."
+        "if it stays where it is. For a quota, ask for more in Service Quotas, or make room: of custom models, keep "
+        "fewer by the task's retention, or delete runs (docs/cleanup.md)."
     )
     return reason, [f"Why: {reason}"], advice
 
