@@ -29,6 +29,7 @@ NOT_SHOWN = {
     ("Routed", "service", "task"): "promote reads it before it rolls a task back",
     ("RouteFallbacks", "service", "task"): "promote reads it before it rolls a task back",
     ("RouteServerFaults", "service", "task"): "promote reads it before it rolls a task back",
+    ("UngradableSamples", "service"): "the reward's alarm reads it",
     ("Routed", "service", "version"): "the alarm that ends a deployment reads it",
     ("RouteFallbacks", "service", "version"): "the alarm that ends a deployment reads it",
     ("RunCostUnknown", "service", "task"): "to look up whose cost is unknown, once the sum shows that one is",
@@ -121,6 +122,7 @@ def a_day_of_runs(cloud: Cloud) -> None:
     cloud.bedrock.evaluation_ends = ("Failed", "the judge could not be asked")
     assert cloud.finish(cloud.drop(labelled(), "datasets/badly-judged/drop.jsonl")).state is State.HELD
     assert cloud.finish(cloud.drop(b"no json\n")).state is State.REJECTED
+    assert cloud.invoke("reward", [{"id": "of another shape"}])[0]["aggregate_reward_score"] == 0
     cloud.bedrock.job_ends = ("InProgress", "")
     cloud.upload_task(embedded_spec(name="labelled", dataset={"label": True}))
     assert cloud.finish(cloud.drop(prompts(), "datasets/labelled/drop.jsonl")).state is State.PROMOTED

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+from signalbox import embedded_metrics
 from signalbox.answer import Answer, AnswerError, parse_answer
 from signalbox.grading import HIGHEST_GRADE, LOWEST_GRADE, absolute_errors, agrees_on_dominant, rubric
 from signalbox.observability import logger
@@ -137,15 +138,22 @@ def _answer_text(sample: Mapping[str, Any]) -> str:
 
 
 def _log(graded: list[dict[str, Any]]) -> None:
-    """Say how a batch went, without a word of it."""
+    """Say how a batch went, without a word of it; a sample that cannot be graded rings an alarm.
+
+    All records that this app writes can be graded. So it is no slip of one record, but Bedrock sends another shape than
+    the documented one, and the job learns nothing for its money.
+    """
     metrics = [{each["name"]: each["value"] for each in one["metrics_list"]} for one in graded]
     scores = [one["aggregate_reward_score"] for one in graded]
+    ungradable = sum(one["gradable"] == 0 for one in metrics)
+    if ungradable:
+        embedded_metrics.write({"UngradableSamples": [ungradable]}, [([["service"]], ["UngradableSamples"])])
     logger.info(
         "answers graded",
         extra={
             "samples": len(graded),
             "mean_reward": fmean(scores) if scores else None,
             "invalid": sum(one.get("valid") == 0 for one in metrics),
-            "ungradable": sum(one["gradable"] == 0 for one in metrics),
+            "ungradable": ungradable,
         },
     )

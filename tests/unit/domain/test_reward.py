@@ -195,6 +195,17 @@ def test_an_event_that_is_no_list_of_samples_is_an_error(event: Any) -> None:
         rewards(event)
 
 
+def test_samples_that_cannot_be_graded_are_counted_for_the_alarm(capsys: pytest.CaptureFixture[str]) -> None:
+    def counted() -> list[int]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+        return [count for line in lines for count in line["UngradableSamples"]]
+
+    rewards([sample("listen", {"label": "listen"}), sample("no answer", {"label": "listen"})])
+    assert counted() == []
+    rewards([None, sample("listen", {"label": "listen"}), {}])
+    assert counted() == [2]
+
+
 def test_the_log_counts_and_quotes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     rewards([sample("a secret", {"label": "listen"}), sample("listen", {"label": "listen"}), None])
     (entry,) = caplog.records

@@ -131,6 +131,16 @@ def test_a_role_may_do_what_it_does_and_no_more(stack: Stack, role: str) -> None
     assert actions(stack, role) == ACTIONS[role]
 
 
+def test_only_the_customization_role_calls_a_function_and_only_the_one_that_grades(stack: Stack) -> None:
+    may_call = {
+        role: statement["Resource"]
+        for role in ACTIONS
+        for statement in stack.statements(role)
+        if "lambda:InvokeFunction" in as_list(statement["Action"])
+    }
+    assert may_call == {"CustomizationRole": stack.arn("RewardFunction")}
+
+
 @pytest.mark.parametrize("role", ACTIONS)
 def test_a_key_of_ones_own_adds_its_use_and_no_more(stack_with_key: Stack, role: str) -> None:
     added = KEY | OF_KEY.get(role, set()) if role not in READS_NOTHING else set()
