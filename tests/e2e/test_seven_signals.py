@@ -29,8 +29,11 @@ def ended(app: LocalApp, tmp_path_factory: pytest.TempPathFactory) -> dict:
     folder = tmp_path_factory.mktemp("task")
     (folder / "task.yaml").write_text(SPEC)
     (folder / "dataset.jsonl").write_text("".join(placeholders(TASK)))
-    pushed = app.command("task", "push", str(folder))
-    assert pushed.returncode == 0, pushed.stderr
+    (folder / "idle").mkdir()
+    (folder / "idle" / "task.yaml").write_text(SPEC.replace("footage-desk", "idle-desk"))
+    for each in (folder, folder / "idle"):
+        pushed = app.command("task", "push", str(each))
+        assert pushed.returncode == 0, pushed.stderr
     dropped = app.command("drop", str(folder / "dataset.jsonl"), "--task", TASK.name, "--wait", "--json")
     assert dropped.returncode == 0, dropped.stdout + dropped.stderr
     return json.loads(dropped.stdout)
@@ -62,7 +65,7 @@ def test_it_is_listed_beside_the_others(app: LocalApp, ended: dict) -> None:
     (found,) = [each for each in listed["tasks"] if each["task"] == TASK.name]
     assert tuple(found["output"]["weights"]) == SIGNALS
     assert found["run_id"] == ended["run_id"]
-    assert "airline-intents" in listed["not_live"]
+    assert "idle-desk" in listed["not_live"]
 
 
 def test_its_report_shows_every_signal(app: LocalApp, ended: dict) -> None:
