@@ -10,6 +10,7 @@ import pytest
 from signalbox.live import Named
 from signalbox.run import Run, State
 from signalbox.store import REPORT, RunStore
+from signalbox.transactions import Transactions
 from tests.builders import client_error, embedded_spec, labelled, pipeline_event, spec, truth, weights_text
 from tests.integration.cloud import BUS, Cloud
 from tests.unit.template.stack import PROJECT, Stack
@@ -395,6 +396,26 @@ def test_crashes_of_the_router_take_back_what_was_promoted_within_the_hour(
     embedded.ring("FaultAlarm", after)
     embedded.settle()
     assert embedded.live().run_id == (first.id if rolled_back else second.id)
+
+
+def test_an_alarm_that_its_duplicate_overtakes_finds_nothing_left_to_do(
+    embedded: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = promoted(embedded), promoted(embedded)
+    since = age_pointer(embedded, timedelta(minutes=30))
+    embedded.put_calls(since + timedelta(minutes=5), invocations=100, errors=10)
+    roll_back = Transactions.roll_back
+
+    def overtaken(*arguments: Any, **named: Any) -> Run:
+        monkeypatch.setattr(Transactions, "roll_back", roll_back)
+        embedded.invoke("promote", event)
+        return roll_back(*arguments, **named)
+
+    monkeypatch.setattr(Transactions, "roll_back", overtaken)
+    event = embedded.ring("FaultAlarm", timedelta(minutes=8))
+    embedded.settle()
+    assert embedded.live().run_id == first.id
+    assert embedded.crashes == []
 
 
 def test_bodies_that_lambda_refuses_take_nothing_back(embedded: Cloud) -> None:

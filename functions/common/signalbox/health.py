@@ -10,7 +10,9 @@ from signalbox.events import AlarmEvent, Asked, OperatorRequest, PipelineEvent
 from signalbox.live import Live
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
+from signalbox.promote import RACES
 from signalbox.rollback import NotPossible, roll_back
+from signalbox.run import Superseded
 
 SERVICE = "route"
 """The router's figures have the dimensions service and task (`route_metrics`)."""
@@ -136,7 +138,7 @@ def on_health_check(event: PipelineEvent, limits: Limits, metrics: RouteMetrics,
     Raises
     ------
     Superseded
-        If a pointer moved meanwhile; whatever was rolled back before is not looked at again.
+        If several races for a pointer were lost; whatever was rolled back before is not looked at again.
     """
     at = event.detail.at
     on_trial = [live for live in _on_trial(at, pipeline) if live.previous]
@@ -174,7 +176,7 @@ def _take_back(
         is_suspect = at - live.since <= _CRASHES_SUSPECT
         if why := _fault_with(counted, limits, is_suspect):
             reason = f"{why} after {live.run_id} had gone live"
-            _withdraw(live, at, by, reason, pipeline)
+            _withdraw_in_the_end(live, at, by, reason, pipeline)
 
 
 def _fault_with(counted: Counted, limits: Limits, is_suspect: bool) -> str:
@@ -191,6 +193,22 @@ def _fault_with(counted: Counted, limits: Limits, is_suspect: bool) -> str:
 
 def _too_many(faults: float, of: float, limits: Limits) -> bool:
     return faults >= limits.faults and faults >= limits.fault_share * of
+
+
+def _withdraw_in_the_end(live: Live, at: datetime, by: str, reason: str, pipeline: Pipeline) -> None:
+    """Withdraw a promotion; look again if something of it has moved meanwhile: a duplicate may have withdrawn it.
+
+    Raises
+    ------
+    Superseded
+        After several lost races.
+    """
+    for _ in range(RACES):
+        try:
+            return _withdraw(live, at, by, reason, pipeline)
+        except Superseded as superseded:
+            logger.info("looked at again", extra={"task": live.task_name, "reason": str(superseded)})
+    raise Superseded(f"{live.run_id} could not be withdrawn: {RACES} races were lost")
 
 
 def _withdraw(live: Live, at: datetime, by: str, reason: str, pipeline: Pipeline) -> None:
