@@ -16,7 +16,7 @@ from signalbox.labelling import Answers, Tokens, labels, teacher_of
 from signalbox.labelling_cost import in_words, way_of
 from signalbox.observability import annotate, discreet, logger
 from signalbox.pipeline import Pipeline
-from signalbox.prepared import file_size
+from signalbox.prepared import Finished, file_size
 from signalbox.run import DatasetObject, PermanentFailure, Superseded, run_id_for, task_of
 from signalbox.spec import TaskError
 
@@ -121,18 +121,17 @@ def _complete(work: Work, answers: Answers, spent: list[Tokens], ending: str) ->
     found = report(work, answers, labelled, spent)
     faults = "; ".join(f"{reason} ({number:,})" for reason, number in found["faults"].items())
     why = (f"; answers that cannot be used: {faults}" if faults else "") + ending
-    try:
-        note, kept = _kind(work).finish(work, labelled, why)
-    except PermanentFailure:
-        work.put(REPORT, json.dumps(found, ensure_ascii=False, indent=1))
-        raise
-    changes: dict[str, Any] = {}
-    if dataset := kept.pop("dataset", None):
-        changes = {"dataset_key": dataset.key, "run_id": run_id_for(dataset)}
-        note += f"; run {changes['run_id']}"
-    found |= kept | {"counts": found["counts"] | kept["counts"]}
-    work.put(REPORT, json.dumps(found, ensure_ascii=False, indent=1))
-    work.move(GenerationState.COMPLETED, note, summary=summary(found), **changes)
+    work.put(REPORT, _written(found))  # for whoever asks why it has failed, if it does
+    finished: Finished = _kind(work).finish(work, labelled, why)
+    found |= finished.facts | {"counts": found["counts"] | finished.counts}
+    work.put(REPORT, _written(found))
+    made = finished.dataset
+    named = {"dataset_key": made.key, "run_id": run_id_for(made)} if made else {}
+    work.move(GenerationState.COMPLETED, finished.note, summary=summary(found), **named)
+
+
+def _written(found: dict[str, Any]) -> str:
+    return json.dumps(found, ensure_ascii=False, indent=1)
 
 
 _STEPS: dict[GenerationState, Callable[[Work], bool]] = {

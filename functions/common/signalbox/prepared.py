@@ -1,11 +1,12 @@
-"""What is to be labelled, before any of it is."""
+"""What either kind of generation hands over: what is to be labelled, and what has become of the labels."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from signalbox.generation_request import Labelling
 from signalbox.labelling import Question, line_to_ask, output_lines
+from signalbox.run import DatasetObject
 from signalbox.synthetic_queries import Query
 from signalbox.task import Task
 
@@ -27,6 +28,26 @@ class Prepared:
     queries: list[Query]
     left_out: dict[str, int]
     estimated: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Where the labels went.
+
+    Attributes
+    ----------
+    note : str
+        For the generation's history.
+    counts, facts : dict
+        What the report says besides, `counts` among its own.
+    dataset : DatasetObject | None
+        What was dropped, if anything was.
+    """
+
+    note: str
+    counts: dict[str, int]
+    facts: dict[str, Any] = field(default_factory=dict)
+    dataset: DatasetObject | None = None
 
 
 def file_size(prepared: Prepared) -> int:

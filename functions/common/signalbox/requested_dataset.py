@@ -1,7 +1,6 @@
 """A dataset that somebody has asked for: its queries are made as the request says, and it is dropped once labelled."""
 
 import tempfile
-from typing import Any
 
 from signalbox.balance import Balanced, balance
 from signalbox.batch_inference import MAX_RECORDS as MAX_ANSWERS
@@ -11,11 +10,11 @@ from signalbox.generation_work import REQUEST, Work
 from signalbox.golden_sources import held_out
 from signalbox.labelling import Label
 from signalbox.labelling_cost import estimate, excess
-from signalbox.prepared import Prepared
+from signalbox.prepared import Finished, Prepared
 from signalbox.query_sources import gather, wanted_by
 from signalbox.query_writing import expense, write
 from signalbox.records import Record
-from signalbox.run import NO_TASK, DatasetObject, PermanentFailure
+from signalbox.run import NO_TASK, DatasetObject, PermanentFailure, run_id_for
 from signalbox.spec import TaskError
 from signalbox.synthetic_queries import Selection
 from signalbox.task import Task
@@ -62,8 +61,8 @@ def prepare(work: Work) -> Prepared | None:
     return Prepared(task, request.labelling, selection.kept, dict(selection.left_out), estimated)
 
 
-def finish(work: Work, labelled: list[Label], why: str) -> tuple[str, dict[str, Any]]:
-    """Drop the dataset, balanced as the request asks; return a note and what the generation is to keep of it.
+def finish(work: Work, labelled: list[Label], why: str) -> Finished:
+    """Drop the dataset, balanced as the request asks.
 
     Parameters
     ----------
@@ -86,14 +85,16 @@ def finish(work: Work, labelled: list[Label], why: str) -> tuple[str, dict[str, 
             "then upload the request again",
         )
     dataset = _dropped(work, balanced)
-    kept = {
-        "counts": {"wanted": request.count, "records": len(balanced.chosen)},
-        "shares": balanced.shares,
-        "target": request.target(task),
-        "balance_reasons": balanced.reasons,
-        "dataset": dataset,
-    }
-    return f"{len(balanced.chosen):,} records in {dataset.key}", kept
+    return Finished(
+        f"{len(balanced.chosen):,} records in {dataset.key}; run {run_id_for(dataset)}",
+        {"wanted": request.count, "records": len(balanced.chosen)},
+        {
+            "shares": balanced.shares,
+            "target": request.target(task),
+            "balance_reasons": balanced.reasons,
+        },
+        dataset,
+    )
 
 
 def _task_of(work: Work) -> Task:

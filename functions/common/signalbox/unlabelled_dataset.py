@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from signalbox.answer import Answer
 from signalbox.dataset import GoldenError, without_answer
@@ -14,7 +13,7 @@ from signalbox.golden_sources import golden_of_task
 from signalbox.labelling import Label
 from signalbox.labelling_cost import estimate_of
 from signalbox.personal_screen import Screen
-from signalbox.prepared import Prepared
+from signalbox.prepared import Finished, Prepared
 from signalbox.query import normalise
 from signalbox.records import Problem, Record, lines_of, read_records
 from signalbox.run import DatasetObject, PermanentFailure
@@ -50,8 +49,8 @@ def prepare(work: Work) -> Prepared:
     return Prepared(task, Labelling(), [Query(record.query, "file") for record in asked], {}, estimated)
 
 
-def finish(work: Work, labelled: list[Label], why: str) -> tuple[str, dict[str, Any]]:
-    """Write the dataset with the answers filled in; return a note and what the generation is to keep of it.
+def finish(work: Work, labelled: list[Label], why: str) -> Finished:
+    """Write the dataset with the answers filled in.
 
     Raises
     ------
@@ -69,9 +68,8 @@ def finish(work: Work, labelled: list[Label], why: str) -> tuple[str, dict[str, 
         lines.writelines(_filled(work, answers))
         lines.seek(0)
         work.store.put(work.generation.id, LABELLED, lines)
-    return f"{len(labelled):,} of {len(work.queries):,} queries have an answer", {
-        "counts": {"records": len(labelled)}
-    }
+    note = f"{len(labelled):,} of {len(work.queries):,} queries have an answer"
+    return Finished(note, {"records": len(labelled)})
 
 
 def labelled_dataset(dropped: DatasetObject, run_id: str) -> DatasetObject:
