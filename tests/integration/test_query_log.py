@@ -64,3 +64,20 @@ def test_a_bucket_that_is_gone_costs_no_answer(live: Cloud) -> None:
         for query in QUERIES[5:9]:
             ask(live, query)
         assert {*QUERIES[5:8]} <= {line["query"] for line in kept(live)}
+
+
+def test_no_log_line_and_no_metric_has_a_query_whatever_becomes_of_it(
+    live: Cloud, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with kept_queries(live):
+        ask(live, "secret plans")
+        with mock.patch.object(live.s3, "put_object", side_effect=ValueError("secret plans")):
+            for _ in range(4):
+                ask(live, "secret plans")
+        with mock.patch("signalbox.query_log.mask", side_effect=ValueError("secret plans")):
+            ask(live, "secret plans")
+        assert kept(live)[0]["query"] == "secret plans"
+    said = capsys.readouterr()
+    told = [record.getMessage() + str(record.exc_info and record.exc_info[1]) for record in caplog.records]
+    assert any("sampled queries lost" in line for line in told) and any("query log" in line for line in told)
+    assert not [line for line in [said.out, said.err, *told] if "secret" in line]
