@@ -82,6 +82,8 @@ class FakeTable:
                     self.update_item(**item["Update"])
                 elif "ConditionCheck" in item:
                     self._check(item["ConditionCheck"]["Key"]["id"], item["ConditionCheck"])
+                elif "Delete" in item:
+                    self.items.pop(item["Delete"]["Key"]["id"], None)
                 else:
                     self.put_item(**item["Put"])
         except Exception as error:

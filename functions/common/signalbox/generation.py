@@ -1,7 +1,7 @@
 """A generation: one request on its way to a dataset. Its item stands in the run table, which is the truth."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from signalbox.items import condition_of, item_of, plain, update_of
+from signalbox.observability import logger
 from signalbox.run import DatasetObject, Failure, RunTable, Superseded, now, run_id_for
 
 FOLDER, PREFIX = "generations", "GENERATION#"
@@ -183,11 +184,11 @@ class GenerationTable:
 
     def open(self) -> Iterator[Generation]:
         """Return every generation for which something is still to be done, the longest untouched first."""
-        return map(_generation, self._runs.standing(_OPEN))
+        return _readable(self._runs.standing(_OPEN))
 
     def kept(self) -> Iterator[Generation]:
         """Return every generation that is over and owes nothing, the longest untouched first."""
-        return map(_generation, self._runs.standing(_KEPT))
+        return _readable(self._runs.standing(_KEPT))
 
     def move(self, generation: Generation, to: GenerationState, note: str = "", **changes: Any) -> Generation:
         """Advance a generation by one conditional write, from which on it owes the event that says so.
@@ -259,6 +260,15 @@ class GenerationTable:
         condition = {"state": generation.state} | (expected or {})
         self._runs.transact({"Update": update_of(PREFIX + generation.id, written, condition)})
         return changed
+
+
+def _readable(items: Iterable[dict[str, Any]]) -> Iterator[Generation]:
+    """Read generations one by one; one that cannot be read is left out, so that the others go on."""
+    for item in items:
+        try:
+            yield _generation(item)
+        except ValueError:  # pydantic's errors are ValueErrors
+            logger.exception("generation cannot be read", extra={"generation_id": item["id"]})
 
 
 def _generation(item: dict[str, Any]) -> Generation:
