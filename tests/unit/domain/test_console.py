@@ -15,6 +15,7 @@ from signalbox.events import EventBus
 from signalbox.generation import Generation, GenerationState
 from signalbox.live import Live
 from signalbox.pipeline import Pipeline
+from signalbox.release import Awaited, Expense
 from signalbox.run import NO_TASK, DatasetObject, Failure, Moment, Run, RunTable, State
 from signalbox.store import CONSOLE, RunStore
 from tests.builders import BUCKET, client_error, dataset_object, embedded_spec
@@ -47,7 +48,9 @@ def run(*states: State, number: int = 1, lasting: float = 10, **attributes: Any)
 
 def live(**attributes: Any) -> Live:
     content = {"task_name": TASK, "run_id": run(State.PROMOTED).id, "model": "local.student", "since": START}
-    return Live.model_validate(content | {"task": embedded_spec(), "student": True, "metrics": METRICS} | attributes)
+    return Live.model_validate(
+        content | {"task": embedded_spec(), "student": True, "metrics": METRICS} | attributes
+    )
 
 
 def page_of(*runs: Run, pointer: Live | None = None) -> str:
@@ -131,6 +134,16 @@ def test_a_promotion_by_a_person_and_a_rollback_say_who_and_why() -> None:
     back = {"how": "alarm", "by": "fallbacks", "reason": "30% fell back", "to_run_id": "clip-search-2"}
     withdrawn = run(State.PROMOTED, summary={"rolled_back": back})
     assert "Withdrawn by an alarm; clip-search-2 is live again. 30% fell back" in text_of(page_of(withdrawn))
+
+
+def test_a_run_that_awaits_a_release_is_not_said_to_be_at_work() -> None:
+    awaited = Awaited(of=Expense.JOB, reason="it costs money", since=datetime(2026, 11, 21, tzinfo=UTC))
+    held = run(
+        State.RECEIVED, State.ACCEPTED, waiting="for a person's release: it costs money", awaits=awaited
+    )
+    text = text_of(page_of(held))
+    assert "Nothing goes on before a person releases it" in text
+    assert "Waiting: for a person's release: it costs money." in text
 
 
 def test_a_run_under_way_says_what_it_does_and_what_it_waits_for() -> None:
