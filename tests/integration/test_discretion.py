@@ -1,5 +1,6 @@
 """What people search for and what records say is in no log line, metric, event, mail or trace, whatever goes wrong."""
 
+import contextlib
 import io
 import json
 import logging
@@ -17,7 +18,18 @@ from signalbox import observability
 from signalbox.route import Router
 from signalbox.run import State
 from signalbox.store import STUDENT
-from tests.builders import QUERIES, SIGNALS, conversation, labelled, line, spec, truth, weights_text
+from tests.builders import (
+    QUERIES,
+    SIGNALS,
+    conversation,
+    embedded_spec,
+    labelled,
+    line,
+    prompts,
+    spec,
+    truth,
+    weights_text,
+)
 from tests.integration.cloud import FUNCTIONS, Cloud
 
 MARK = "Qx7Zebra"
@@ -135,6 +147,33 @@ def test_a_run_and_its_queries_leave_no_trace_of_what_was_asked(
     said = overheard()
     assert all(said[where] for where in said if where != "errors that Lambda prints")
     assert_discreet(said)
+
+
+def test_a_dataset_that_the_teacher_labels_leaves_no_trace_of_what_it_says(
+    cloud: Cloud, overheard: Callable[[], dict[str, str]]
+) -> None:
+    # Given a teacher that answers some queries in prose, however often it is asked
+    cloud.upload_task(embedded_spec(teacher_prompt="Weigh it well.", dataset={"label": "auto"}))
+    cloud.bedrock.says = lambda model, prompt, query: (
+        f"It is about {MARK}, I think." if query in MARKED[::40] else reasoned(query)
+    )
+    # When a dataset without answers is dropped
+    run = cloud.finish(cloud.drop(prompts(MARKED)))
+    # Then the run has gone its way by labels, and nothing that is kept to be looked at tells of a query or an answer
+    assert State.LABELLING in cloud.states(run.id)
+    assert run.state.ended
+    assert_discreet(overheard())
+
+
+def test_a_reward_leaves_no_trace_of_the_answers_that_it_grades(
+    cloud: Cloud, overheard: Callable[[], dict[str, str]]
+) -> None:
+    messages = [{"role": "user", "content": MARK}, {"role": "assistant", "content": f"Sure! {MARK}"}]
+    for reference in ({"weights": {"picture": 1.0}}, {"label": MARK}, MARK):
+        event = [{"id": "1-1-0", "messages": messages, "metadata": {"reference_answer": reference}}]
+        with contextlib.suppress(Exception):
+            cloud.invoke("reward", event)
+    assert_discreet(overheard())
 
 
 UNUSABLE = [
