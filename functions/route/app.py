@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import time
-from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,24 +22,36 @@ from aws_lambda_powertools.event_handler.openapi.params import Query as InQueryS
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session as new_session
-from pydantic import AfterValidator, BaseModel, Field
 
+from signalbox.api import (
+    BatchAnswered,
+    GatewayRefusal,
+    LabelAnswered,
+    ListedTask,
+    LiveTask,
+    PagePlace,
+    Question,
+    Questions,
+    Refusal,
+    TaskName,
+    TasksListed,
+    WeightsAnswered,
+    place_of,
+    token_of,
+)
 from signalbox.bedrock import Bedrock
-from signalbox.live import Live, LivePointers, Named, Place, Rollback
+from signalbox.live import Live, LivePointers
 from signalbox.observability import logged, logger
-from signalbox.query import MAX_QUERY_CHARACTERS, printable
 from signalbox.route import Routed, Router, UnknownTask
 from signalbox.route_metrics import count_answers, count_fault
 from signalbox.run import ACTIVE_INDEX
 from signalbox.settings import setting
 from signalbox.store import RunStore
-from signalbox.task import NAME_LENGTH, NAME_PATTERN, Tier
 from signalbox.task_list import TaskList
 
 if TYPE_CHECKING:
     from signalbox.query_log import QueryLog
 
-BATCH = 100
 MAX_BODY = 1_000_000
 """Characters of a body as it arrives, base64 or not. The largest batch that is allowed has 820,000, all escaped."""
 HEADERS = {
@@ -53,135 +64,6 @@ HEADERS = {
 """Of every answer (OWASP REST Security Cheat Sheet, "Security Headers"); none says anything of the request."""
 
 app = APIGatewayHttpResolver(enable_validation=True)
-
-TaskName = Annotated[str, Field(max_length=NAME_LENGTH, pattern=f"^{NAME_PATTERN}$")]
-# The pattern is for readers of the OpenAPI document; `printable` is what refuses, in plainer words.
-_SAYS_SOMETHING = {"pattern": r"[^\s\u0000-\u001f\u007f-\u009f]"}
-Query = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, json_schema_extra=_SAYS_SOMETHING),
-    AfterValidator(printable),
-]
-
-
-# The date and the name after which a page of the list begins, so that a text like it can be made by hand, too.
-PagePlace = Annotated[
-    str, Field(pattern=rf"^[0-9T:.-]{{19,26}}Z~{NAME_PATTERN}$", max_length=27 + 1 + NAME_LENGTH)
-]
-
-
-class Question(BaseModel):
-    """A query, and the task whose live model is to answer it."""
-
-    query: Query
-    task: TaskName
-
-
-class Questions(BaseModel):
-    """Queries to be answered in one pass of the embedded student, and the task."""
-
-    queries: Annotated[list[Query], Field(min_length=1, max_length=BATCH)]
-    task: TaskName
-
-
-# For readers of the document; an answer is not refused for what it is.
-Share = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 1})]
-
-
-class Answered(BaseModel):
-    """Where an answer comes from, and why the tiers before it were passed over.
-
-    `familiarity` is how much the query is like the training data, where there is an embedded student to tell.
-    """
-
-    reasoning: str
-    familiarity: Share | None
-    source: Tier
-    cached: bool
-    passed_over: dict[Tier, str]
-    run_id: str
-    model: str
-    latency_ms: float
-    request_id: str
-
-
-class WeightsAnswered(Answered):
-    """Weights by signal: in [0, 1], and they sum to exactly 1."""
-
-    weights: dict[str, Share]
-
-
-class LabelAnswered(Answered):
-    """One of the task's labels; a language model gives no confidence."""
-
-    label: str
-    confidence: Share | None
-
-
-class BatchAnswered(BaseModel):
-    """The answers, in the order of the queries."""
-
-    answers: list[WeightsAnswered | LabelAnswered]
-
-
-class LiveTask(BaseModel):
-    """What is live for a task, since when and how, what it replaced, what was measured of it; its last rollback."""
-
-    task: str
-    run_id: str
-    model: str
-    since: datetime
-    how: str
-    by: str
-    reason: str
-    output: dict[str, Any]
-    metrics: dict[str, float]
-    previous: Named | None
-    last_rollback: Rollback | None
-
-
-class ListedTask(BaseModel):
-    """What is live for a task; GET /tasks/{task} says more."""
-
-    task: str
-    output: dict[str, Any]
-    run_id: str
-    model: str
-    since: datetime
-    how: str
-    metrics: dict[str, float]
-
-
-class TasksListed(BaseModel):
-    """A page of the tasks that have something live, the latest change first.
-
-    `not_live` names those that were uploaded and have nothing live; null if `tasks` is not all of the list, or if that
-    is not known at the moment. `next` is where the next page begins, null after the last.
-    """
-
-    tasks: list[ListedTask]
-    not_live: list[str] | None
-    next: str | None
-
-
-class Fault(BaseModel):
-    """What is wrong, and in which field of the request ("" if in none)."""
-
-    field: str
-    reason: str
-
-
-class Refusal(BaseModel):
-    """Why there is no answer."""
-
-    errors: list[Fault]
-    request_id: str
-
-
-class GatewayRefusal(BaseModel):
-    """What the gateway before the function says of a request that it answers itself."""
-
-    message: str
 
 
 def _responses(answer: Any, *without: int) -> dict[int, Any]:
@@ -234,11 +116,11 @@ def route_batch(questions: Questions) -> BatchAnswered:
 @app.get("/tasks", responses=_responses(TasksListed, 404, 413))
 def tasks(next: Annotated[PagePlace | None, InQueryString()] = None) -> TasksListed:
     """List the tasks that have something live, a page at a time."""
-    page = task_list().page(_place(next) if next else None)
+    page = task_list().page(place_of(next) if next else None)
     return TasksListed(
         tasks=[_listed(live) for live in page.live],
         not_live=page.not_live,
-        next=_token(page.next) if page.next else None,
+        next=token_of(page.next) if page.next else None,
     )
 
 
@@ -252,19 +134,6 @@ def _listed(live: Live) -> ListedTask:
         how=live.how,
         metrics=live.metrics,
     )
-
-
-_UTC = "+00:00"
-
-
-def _token(place: Place) -> str:
-    """Write a place for a query string; a plus sign there would mean a space."""
-    return f"{place.updated_at.removesuffix(_UTC)}Z~{place.task}"
-
-
-def _place(token: str) -> Place:
-    updated_at, _, task = token.partition("Z~")
-    return Place(task, updated_at + _UTC)
 
 
 @app.get("/tasks/<task>", responses=_responses(LiveTask, 413))
