@@ -56,6 +56,7 @@ def refused(answer: dict[str, Any], status: int, field: str) -> None:
         ("POST", "/route", ASK),
         ("POST", "/route/batch", {"queries": QUERIES[:2], "task": TASK}),
         ("POST", "/route", {}),
+        ("GET", "/tasks", None),
         ("GET", f"/tasks/{TASK}", None),
         ("GET", "/tasks/nothing", None),
         ("GET", "/openapi.json", None),
@@ -211,7 +212,7 @@ def test_a_task_name_that_walks_out_of_its_prefix_is_none(live: Cloud, task: str
         "/tasks/LIVE%23clip-search",
         "/%74asks/clip-search%20",
         "/tasks/",
-        "/tasks",
+        "/TASKS",
         "/tasks/" + "a/" * 5_000,
         "/tasks/" + "a" * 100_000,
         "/route/",
@@ -259,7 +260,7 @@ def test_a_task_without_a_live_model_cannot_be_told_from_one_that_is_not_there(l
 @pytest.mark.parametrize(
     "method", ["HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "route", "", "GET\r\nX: y"]
 )
-@pytest.mark.parametrize("path", ["/route", "/route/batch", f"/tasks/{TASK}", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/route", "/route/batch", "/tasks", f"/tasks/{TASK}", "/openapi.json"])
 def test_no_other_method_does_anything(live: Cloud, method: str, path: str) -> None:
     for headers in ({}, {"x-http-method-override": "POST"}, {"origin": "https://evil.example"}):
         assert answer_to(live, method, path, ASK, headers=headers)["statusCode"] == 404
