@@ -12,6 +12,9 @@ from signalbox.retention import RUN_AGE
 from signalbox.run import Superseded, now, task_of
 from signalbox.task import Retention, Task
 
+_PURPOSE, _ALL = "retention of generations", "all tasks"
+_AGAIN = timedelta(hours=1)
+
 
 def needless(
     generations: Sequence[Generation], live: Live | None, retention: Retention, at: datetime
@@ -31,7 +34,12 @@ def needless(
 
 
 def look_through(pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
-    """Note of every generation that is over since when nobody needs it, and nudge who deletes it when that is due."""
+    """Note of every generation that is over since when nobody needs it, and nudge who deletes it when that is due.
+
+    They are looked at once an hour: none is deleted before it is two days old.
+    """
+    if not pipeline.attention.is_due(_PURPOSE, _ALL, at):
+        return
     by_task: dict[str, list[Generation]] = {}
     for generation in pipeline.generations.kept():
         by_task.setdefault(generation.task, []).append(generation)
@@ -45,6 +53,7 @@ def look_through(pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
                 _look_at(generation, generation.id in unneeded, pipeline, at, grace)
         except Exception:  # one task that cannot be looked at must not keep the others waiting
             logger.exception("retention of generations not looked at", extra={"task": task})
+    pipeline.attention.has_read(_PURPOSE, _ALL, at + _AGAIN)
 
 
 def _look_at(
