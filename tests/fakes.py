@@ -205,6 +205,15 @@ class FakeS3:
             raise
         return {"ETag": self._tag(Key)}
 
+    def list_objects_v2(self, Bucket: str, Prefix: str, MaxKeys: int) -> Item:  # noqa: N803
+        return {
+            "Contents": [
+                entry
+                for page in self._pages("list_objects_v2", Prefix, "")
+                for entry in page.get("Contents", ())
+            ][:MaxKeys]
+        }
+
     def get_paginator(self, operation: str) -> Any:
         def paginate(Bucket: str, Prefix: str, Delimiter: str = "") -> Iterator[Item]:  # noqa: N803
             return self._pages(operation, Prefix, Delimiter)
@@ -218,7 +227,7 @@ class FakeS3:
             found = [{"Prefix": f"{prefix}{folder}{delimiter}"} for folder in folders]
             name = "CommonPrefixes"
         elif operation == "list_objects_v2":
-            found = [{"Key": key} for key in self.objects if key.startswith(prefix)]
+            found = [{"Key": key, "ETag": self._tag(key)} for key in self.objects if key.startswith(prefix)]
             name = "Contents"
         else:
             found = [

@@ -129,6 +129,16 @@ def _on_object(action: str) -> Callable[[Parameters], Iterator[Access]]:
     return of
 
 
+def _puts_object(parameters: Parameters) -> Iterator[Access]:
+    """Yield what putting an object asks for; whoever compares it with what stands there must be allowed to read that.
+
+    Source: Amazon S3 user guide, "How to prevent object overwrites with conditional writes".
+    """
+    yield from _on_object("PutObject")(parameters)
+    if "IfMatch" in parameters:
+        yield from _on_object("GetObject")(parameters)
+
+
 def _deletes(parameters: Parameters) -> Iterator[Access]:
     for each in parameters["Delete"]["Objects"]:
         yield from _on_object("DeleteObject")({"Bucket": parameters["Bucket"], **each})
@@ -254,7 +264,7 @@ def _by_name_or_arn(action: str, kind: str, parameter: str) -> Callable[[Paramet
 _OPERATIONS: dict[str, Callable[[Parameters], Iterator[Access]]] = {
     "s3:GetObject": _on_object("GetObject"),
     "s3:HeadObject": _on_object("GetObject"),
-    "s3:PutObject": _on_object("PutObject"),
+    "s3:PutObject": _puts_object,
     "s3:DeleteObject": _on_object("DeleteObject"),
     "s3:DeleteObjects": _deletes,
     "s3:ListObjectsV2": _on_bucket("ListBucket"),

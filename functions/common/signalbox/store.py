@@ -148,13 +148,8 @@ class RunStore:
 
     def console_written(self) -> str:
         """Return the tag of the console as it stands there, "" if there is none."""
-        try:
-            return self._s3.head_object(Bucket=self._bucket, Key=CONSOLE)["ETag"]
-        except ClientError as error:
-            # Whoever may not list a bucket is not told that an object is missing (S3 API reference, HeadObject).
-            if _missing(error) or error.response["Error"]["Code"] == "403":
-                return ""
-            raise
+        listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=CONSOLE, MaxKeys=1)
+        return next((entry["ETag"] for entry in listed.get("Contents", ()) if entry["Key"] == CONSOLE), "")
 
     def put_console(self, page: str, written: str) -> None:
         """Write the console, unless it is what stands there; of an empty page there is no object.
