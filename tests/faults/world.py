@@ -283,18 +283,21 @@ class World(Cloud):
         watching = watching or Watching()
         steps = watching.steps
         last = self.turns + len(steps)
-        quiet = False
-        while self.pending or (self.turns < last and not quiet):
+        rested = False
+        while self.pending or self.turns < last:
             if self.pending:
                 before()
                 self.step()
                 continue
-            quiet = not watching.all_of_them and self._at_rest(watching.until_retired)
+            at_rest = not watching.all_of_them and self._at_rest(watching.until_retired)
+            if rested and at_rest:  # and the turn between has found nothing to do
+                return
+            rested = at_rest
             later = steps[len(steps) - (last - self.turns)]
             self.turn(later)
 
     def _at_rest(self, until_retired: bool) -> bool:
-        """Whether there is nothing for watch to heal or to retire; it gets one turn more nevertheless."""
+        """Whether no run is known that watch has to heal or to retire; it gets one turn more nevertheless."""
         return not list(self.runs.active()) and not (until_retired and list(self.runs.deployed()))
 
     def turn(self, later: timedelta) -> None:

@@ -20,7 +20,7 @@ from tests.unit.template.stack import DATA_BUCKET
 
 TASKS, RUNS = 50, 4
 NUDGE_AFTER, GRACE = timedelta(minutes=5), timedelta(hours=24)
-CONSTANT = 14
+CONSTANT = 16
 """Requests of a minute in which nothing has changed, whatever there is; the write of the console is not among them."""
 
 
