@@ -17,7 +17,12 @@ ROUTE = ROOT / "functions" / "route"
 
 def test_the_student_is_loaded_at_init_and_answers_the_first_query(student: bytes) -> None:
     stub = AwsStub(task(embedded_spec()), student)
-    variables = {"AWS_ENDPOINT_URL": stub.url, "RUN_TABLE": "runs", "DATA_BUCKET": "data", "QUERY_LOG_SHARE": "0"}
+    variables = {
+        "AWS_ENDPOINT_URL": stub.url,
+        "RUN_TABLE": "runs",
+        "DATA_BUCKET": "data",
+        "QUERY_LOG_SHARE": "0",
+    }
     with (
         stub.serving(),
         tempfile.TemporaryFile() as log,
@@ -94,7 +99,9 @@ def test_queries_are_kept_behind_the_answers_back(student: bytes) -> None:
         tempfile.TemporaryFile() as log,
         Sandbox(ROUTE, variables, log) as sandbox,
     ):
-        for number in range(10_000):  # as many as it takes: 50 are kept, and written while others are answered
+        for number in range(
+            10_000
+        ):  # as many as it takes: 50 are kept, and written while others are answered
             body = json.dumps({"query": f"{QUERIES[0]} {number}", "task": "clip-search"})
             assert sandbox.invoke(http_request("POST", "/route", body)).answer["statusCode"] == 200
             if stub.written:

@@ -153,5 +153,7 @@ def test_prompts_that_the_teacher_will_label_are_usable_and_what_that_costs_is_s
     (folder / "task.yaml").write_bytes(task_yaml(spec(candidates=["embedded"], dataset={"label": "auto"})))
     assert check(folder, prompts()) == 0
     said = capsys.readouterr().out
-    assert "the teacher is asked 150 queries that have no answer before the run goes on, estimate $0.0" in said
+    assert (
+        "the teacher is asked 150 queries that have no answer before the run goes on, estimate $0.0" in said
+    )
     assert check(folder, prompts() + b"x\n" * 30) == 4

@@ -7,7 +7,12 @@ import pytest
 
 from tests.unit.template.stack import ACCOUNT, KMS_KEY_ARN, REGION, Stack, as_list
 
-RESOURCE_POLICIES = ("DataBucketPolicy", "QueryLogBucketPolicy", "NotificationTopicPolicy", "DeadLetterQueuePolicy")
+RESOURCE_POLICIES = (
+    "DataBucketPolicy",
+    "QueryLogBucketPolicy",
+    "NotificationTopicPolicy",
+    "DeadLetterQueuePolicy",
+)
 
 CALLERS = ("events.amazonaws.com", "apigateway.amazonaws.com")
 
