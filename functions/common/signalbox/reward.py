@@ -1,7 +1,8 @@
 """The reward of reinforcement fine-tuning: an answer's grade on the rubric of the evaluation, from 0 to 1.
 
 Shapes: Amazon Bedrock user guide, "Setting up reward functions for Amazon Nova models" (Lambda function implementation
-details), and Amazon Nova 2 user guide, "Implementing reward functions" (input and output fields).
+details), and Amazon Nova 2 user guide, "Implementing reward functions" (input and output fields) and "RFT evaluation"
+(an answer as a list of parts).
 """
 
 import json
@@ -40,16 +41,16 @@ def rewards(samples: Any) -> list[dict[str, Any]]:
     Parameters
     ----------
     samples : list[dict]
-        Each with `id` (str), `messages` (of the OpenAI chat format, the last of them the model's answer) and, in
-        `metadata` or beside it, `reference_answer` as `reference_answer` writes it. Bedrock's guide shows it in
-        `metadata`, that of Nova beside it.
+        Each with `id` (str), `messages` (of the OpenAI chat format, the last of them the model's answer: a text, or
+        a list of one part of the type `text`) and, in `metadata` or beside it, `reference_answer` as
+        `reference_answer` writes it. Bedrock's guide shows it in `metadata`, that of Nova beside it.
 
     Returns
     -------
     list[dict]
-        One a sample, in its order: `id`, `aggregate_reward_score` in [0, 1], and `metrics_list` of {name, value, type},
-        whose one `Reward`, `grade`, is the score and whose `Metric`s are for whoever watches. For weights the
-        score is the rubric's grade, 1 to 5, as a share of the way from the worst to the best; for labels it is 1 if the
+        One a sample, in its order: `id` as it came, `aggregate_reward_score` in [0, 1], and `metrics_list` of {name,
+        value, type}, whose one `Reward`, `grade`, is the score and whose `Metric`s are for whoever watches. For weights
+        the score is the rubric's grade, 1 to 5, as a share of the way from the worst to the best; for labels it is 1 if the
         label is right, else 0. An answer that is none scores 0 and has `valid` 0. A sample that cannot be graded at
         all scores 0 and has `gradable` 0: one bad record must not end a job that costs money.
 
@@ -92,9 +93,8 @@ def _graded(sample: Any) -> dict[str, Any]:
 
 
 def _reward(sample: Any, score: float, **metrics: float) -> dict[str, Any]:
-    identifier = sample.get("id") if isinstance(sample, dict) else None
     return {
-        "id": identifier if isinstance(identifier, str) else "",
+        "id": sample.get("id", "") if isinstance(sample, dict) else "",
         "aggregate_reward_score": score,
         "metrics_list": [
             {"name": "grade", "value": score, "type": "Reward"},
@@ -131,7 +131,10 @@ def _found(sample: Any) -> Any:
 def _answer_text(sample: Mapping[str, Any]) -> str:
     """Return the model's turn, which is appended to the record's messages."""
     match sample.get("messages"):
-        case [*_, {"role": str(role), "content": str(text)}] if role in _MODEL_ROLES:
+        case [
+            *_,
+            {"role": str(role), "content": str(text) | [{"type": "text", "text": str(text)}]},
+        ] if role in _MODEL_ROLES:
             return text
         case _:
             raise UngradableError("the last message is no answer of the model")

@@ -58,6 +58,24 @@ def test_the_reply_has_the_documented_shape(beside: bool) -> None:
     }
 
 
+@pytest.mark.parametrize("role", ["assistant", "nova_assistant"])
+@pytest.mark.parametrize("parts", [False, True], ids=["a text", "a list of one text"])
+def test_an_answer_comes_in_each_documented_shape(role: str, parts: bool) -> None:
+    content = [{"type": "text", "text": REFERENCE}] if parts else REFERENCE
+    reward = of_weights("", messages=[{"role": role, "content": content}])
+    assert reward["aggregate_reward_score"] == 1.0
+
+
+@pytest.mark.parametrize("identifier", ["a-7", "", 7, 0, None, 1.5, ["a"]])
+def test_an_id_comes_back_as_it_was(identifier: Any) -> None:
+    returned = of_weights(REFERENCE, id=identifier)["id"]
+    assert (returned, type(returned)) == (identifier, type(identifier))
+
+
+def test_a_sample_without_an_id_gets_an_empty_one() -> None:
+    assert [each["id"] for each in rewards([{}, None, []])] == ["", "", ""]
+
+
 @pytest.mark.parametrize(
     ("answer", "reward"),
     [
@@ -161,9 +179,8 @@ def test_whatever_comes_each_sample_gets_a_finite_reward(samples: list[Any]) -> 
     assert len(graded) == len(samples)
     for reward in graded:
         assert set(reward) == {"id", "aggregate_reward_score", "metrics_list"}
-        assert isinstance(reward["id"], str)
         assert 0 <= reward["aggregate_reward_score"] <= 1
-        json.dumps(reward, allow_nan=False)
+        json.dumps(reward | {"id": ""}, allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +195,16 @@ def test_whatever_comes_each_sample_gets_a_finite_reward(samples: list[Any]) -> 
         sample(REFERENCE, {"label": "listen"}, messages=[]),
         sample(REFERENCE, {"label": "listen"}, messages=[{"role": "user", "content": "listen"}]),
         sample(REFERENCE, {"label": "listen"}, messages=[{"role": "assistant", "content": None}]),
+        *(
+            sample(REFERENCE, {"label": "listen"}, messages=[{"role": "assistant", "content": parts}])
+            for parts in (
+                [],
+                [{"text": "listen"}],
+                [{"type": "text", "text": None}],
+                [{"type": "image", "text": "listen"}],
+                [{"type": "text", "text": "listen"}, {"type": "text", "text": "listen"}],
+            )
+        ),
     ],
 )
 def test_a_sample_that_cannot_be_graded_says_so_and_spoils_no_other(broken: Any) -> None:
