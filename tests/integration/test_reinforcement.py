@@ -42,7 +42,7 @@ def test_a_student_that_is_fine_tuned_by_reinforcement_goes_live(cloud: Cloud) -
     assert request["customizationConfig"] == {
         "rftConfig": {
             "graderConfig": {"lambdaGrader": {"lambdaArn": stack().arn("RewardFunction")}},
-            "hyperParameters": {"epochCount": 3, "learningRate": 1e-5},
+            "hyperParameters": {"inferenceMaxTokens": 200, "epochCount": 3, "learningRate": 1e-5},
         }
     }
     assert "hyperParameters" not in request

@@ -363,9 +363,11 @@ def _of_type(customization: Customization, reward_function_arn: str) -> dict[str
     if isinstance(customization, FineTuning):
         hyperparameters = customization.hyperparameters.as_texts()
         return {"hyperParameters": hyperparameters} if hyperparameters else {}
-    reinforcement: dict[str, Any] = {"graderConfig": {"lambdaGrader": {"lambdaArn": reward_function_arn}}}
-    if customization.given:
-        reinforcement["hyperParameters"] = customization.given
+    reinforcement = {
+        "graderConfig": {"lambdaGrader": {"lambdaArn": reward_function_arn}},
+        # An answer that would be cut when the model is served must not earn a reward in training.
+        "hyperParameters": {"inferenceMaxTokens": customization.max_response_tokens} | customization.given,
+    }
     return {"customizationConfig": {"rftConfig": reinforcement}}
 
 

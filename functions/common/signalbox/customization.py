@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from signalbox.spec import ModelId, Section, Share
 
@@ -215,6 +215,19 @@ class ReinforcementFineTuning(Tuning):
 
     type: Literal["REINFORCEMENT_FINE_TUNING"] = "REINFORCEMENT_FINE_TUNING"
     hyperparameters: ReinforcementHyperparameters = Field(default_factory=ReinforcementHyperparameters)
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _samples_what_is_served(
+        cls, given: ReinforcementHyperparameters, info: ValidationInfo
+    ) -> ReinforcementHyperparameters:
+        most = info.data.get("max_response_tokens")  # missing if it is at fault itself
+        if most and given.inference_max_tokens and given.inference_max_tokens > most:
+            raise ValueError(
+                f"inferenceMaxTokens: {given.inference_max_tokens} is more than max_response_tokens ({most}), where "
+                "the evaluation and the router cut an answer: what is longer would earn a reward and be of no use"
+            )
+        return given
 
 
 def _type_of(section: Any) -> str | None:

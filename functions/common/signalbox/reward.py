@@ -50,8 +50,8 @@ def rewards(samples: Any) -> list[dict[str, Any]]:
     list[dict]
         One a sample, in its order: `id` as it came, `aggregate_reward_score` in [0, 1], and `metrics_list` of {name,
         value, type}, whose one `Reward`, `grade`, is the score and whose `Metric`s are for whoever watches. For weights
-        the score is the rubric's grade, 1 to 5, as a share of the way from the worst to the best; for labels it is 1 if the
-        label is right, else 0. An answer that is none scores 0 and has `valid` 0. A sample that cannot be graded at
+        the score is the rubric's grade, 1 to 5, as a share of the way from the worst to the best; for labels it is 1 if
+        the label is right, else 0. An answer that is none scores 0 and has `valid` 0. A sample that cannot be graded at
         all scores 0 and has `gradable` 0: one bad record must not end a job that costs money.
 
     Raises

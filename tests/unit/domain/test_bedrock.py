@@ -115,6 +115,7 @@ MICRO, LITE = "amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k"
                     "rftConfig": {
                         "graderConfig": {"lambdaGrader": {"lambdaArn": REWARD}},
                         "hyperParameters": {
+                            "inferenceMaxTokens": 200,
                             "batchSize": 64,
                             "learningRate": 1e-5,
                             "reasoningEffort": "low",
@@ -124,17 +125,40 @@ MICRO, LITE = "amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k"
             },
         ),
         (
-            ReinforcementFineTuning(student=LITE),
+            ReinforcementFineTuning(student=LITE, max_response_tokens=60),
             "",
             {
                 "customizationType": "REINFORCEMENT_FINE_TUNING",
                 "customizationConfig": {
-                    "rftConfig": {"graderConfig": {"lambdaGrader": {"lambdaArn": REWARD}}}
+                    "rftConfig": {
+                        "graderConfig": {"lambdaGrader": {"lambdaArn": REWARD}},
+                        "hyperParameters": {"inferenceMaxTokens": 60},
+                    }
+                },
+            },
+        ),
+        (
+            ReinforcementFineTuning(student=LITE, hyperparameters={"inferenceMaxTokens": 50}),
+            "",
+            {
+                "customizationType": "REINFORCEMENT_FINE_TUNING",
+                "customizationConfig": {
+                    "rftConfig": {
+                        "graderConfig": {"lambdaGrader": {"lambdaArn": REWARD}},
+                        "hyperParameters": {"inferenceMaxTokens": 50},
+                    }
                 },
             },
         ),
     ],
-    ids=["distillation", "fine-tuning", "with all of it", "reinforcement with some", "reinforcement"],
+    ids=[
+        "distillation",
+        "fine-tuning",
+        "with all of it",
+        "reinforcement with some",
+        "reinforcement",
+        "reinforcement with shorter answers",
+    ],
 )
 def test_a_request_has_what_its_type_takes_and_nothing_of_another(
     bedrock: Bedrock, script: ScriptedBedrock, customization: Customization, validation: str, sent: dict

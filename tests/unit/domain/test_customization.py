@@ -108,6 +108,32 @@ def test_a_hyperparameter_out_of_bounds_is_named_with_line_bound_and_source(
     assert refused.value.problems == [f"line {line}: customization.hyperparameters.{name}: {problem}"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        ({"inferenceMaxTokens": 201}, "201 is more than max_response_tokens (200)"),
+        ({"inferenceMaxTokens": 61, "max_response_tokens": 60}, "61 is more than max_response_tokens (60)"),
+        ({"inferenceMaxTokens": 200}, None),
+        ({"inferenceMaxTokens": 300, "max_response_tokens": 300}, None),
+        ({"max_response_tokens": 60}, None),
+    ],
+    ids=["default", "given", "as many", "more of both", "left to the app"],
+)
+def test_no_answer_is_trained_for_that_would_be_cut_when_it_is_served(
+    limits: dict[str, int], problem: str | None
+) -> None:
+    job = dict(limits)
+    sampled = {"inferenceMaxTokens": job.pop("inferenceMaxTokens")} if "inferenceMaxTokens" in job else {}
+    given = {"type": REINFORCED, "hyperparameters": sampled} | job
+    if problem is None:
+        assert read(**given).job.given == sampled
+        return
+    with pytest.raises(TaskError) as refused:
+        read(**given)
+    (said,) = refused.value.problems
+    assert f"customization.hyperparameters: inferenceMaxTokens: {problem}" in said
+
+
 def test_a_rate_as_yaml_reads_it_without_a_point_is_a_number() -> None:
     written = "learningRate: 1e-5"  # YAML 1.1 takes this for a text
     content = task_yaml(spec(customization={"student": STUDENT, "type": FINE})).decode()
