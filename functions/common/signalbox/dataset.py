@@ -126,8 +126,11 @@ def read_validation_set(chunks: Iterable[bytes], task: Task, source: str) -> lis
     Raises
     ------
     GoldenError
-        With each line that cannot be used.
+        With each line that cannot be used; or the task's job takes no validation set.
     """
+    if isinstance(task.job, Tuning) and (said_by := task.limits.no_validation_set):
+        reason = f"a fine-tuning job of Nova 2 Lite takes no validation set ({said_by}); remove the file"
+        raise GoldenError(source, [Problem(1, "", reason)])
     records = _read_whole(chunks, task, source, "validation")
     if problems := [found for record in records if (found := refused_word(record, task.limits))]:
         raise GoldenError(source, problems)
@@ -225,7 +228,7 @@ def examine(
     dataset.balance = _balance([record.answer for record in labelled if record.answer], task)
     _divide(dataset, records, groups, task, golden)
     if isinstance(task.job, Tuning):
-        _set_validation_aside(dataset, task, task.job.validation_share, validation, validation_source)
+        _set_validation_aside(dataset, task, task.job.share_kept_back, validation, validation_source)
     known = [record.answer for record in dataset.train if record.answer] or [
         record.answer for record in dataset.golden if record.answer
     ]
@@ -319,7 +322,7 @@ def _wants_labels(dataset: Dataset, task: Task) -> bool:
     """Whether the teacher is to answer what has no answer: as the task says, or if its students learn from answers."""
     if task.dataset.label == "auto":
         answered = sum(record.answer is not None for record in dataset.train)
-        return task.limits.labelled or ("embedded" in task.candidates and answered < task.limits.least)
+        return bool(task.limits.labelled) or ("embedded" in task.candidates and answered < task.limits.least)
     return task.dataset.label
 
 
@@ -373,7 +376,7 @@ def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
     if limits.labelled and counts["prompt_only"] > task.dataset.max_invalid_share * counts["records"]:
         yield (
             f"{counts['prompt_only']:,} of {counts['records']:,} records have no answer, and "
-            f"{_type_of(task)} trains on answers alone ({limits.source}); label them, or choose "
+            f"{_type_of(task)} trains on answers alone ({limits.labelled}); label them, or choose "
             f"customization.type DISTILLATION, whose teacher does{_or_have_it_labelled(counts, task)}"
         )
         return

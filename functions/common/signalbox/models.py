@@ -1,26 +1,29 @@
 """What is known of Bedrock's models, and whether they may be customized: asked before any money is spent.
 
 Sources, read 2026-11-21: Amazon Bedrock user guide, "Prerequisites for model distillation" (pairs and regions),
-"Customize a model with fine-tuning in Amazon Bedrock" and "Create and manage fine-tuning jobs for Amazon Nova models"
-(models and regions), "Deploy a custom model for on-demand inference" (regions), "Model lifecycle" (ends of life).
+"Customize a model with fine-tuning in Amazon Bedrock" and "Customize a model with reinforcement fine-tuning in Amazon
+Bedrock" (models and regions), "Deploy a custom model for on-demand inference" (regions), "Model lifecycle" (ends of
+life).
 """
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from signalbox.customization import Customization, Distillation, Type
+from signalbox.customization import NOVA_2_LITE, Customization, Distillation, Type, foundation_id
 from signalbox.run import PermanentFailure
 from signalbox.task import Deployment
 
 _STEP = "distill"
+_STAND_IN = "local."
 _LIFECYCLE_PAGE = "Amazon Bedrock user guide, 'Model lifecycle'"
 _DEPLOYMENT_PAGE = "Amazon Bedrock user guide, 'Deploy a custom model for on-demand inference'"
 _THROUGHPUT_PAGE = "Amazon Bedrock user guide, 'Supported Region and models for Provisioned Throughput'"
 _PAIRS_PAGE = "Amazon Bedrock user guide, 'Prerequisites for model distillation'"
 _TUNING_PAGE = "Amazon Bedrock user guide, 'Customize a model with fine-tuning in Amazon Bedrock'"
-_REINFORCEMENT_PAGE = "Amazon Bedrock user guide, 'Create and manage fine-tuning jobs for Amazon Nova models'"
+_REINFORCEMENT_PAGE = (
+    "Amazon Bedrock user guide, 'Customize a model with reinforcement fine-tuning in Amazon Bedrock'"
+)
 _PAGES: dict[Type, str] = {
     "DISTILLATION": _PAIRS_PAGE,
     "FINE_TUNING": _TUNING_PAGE,
@@ -57,12 +60,12 @@ TUNED: dict[Type, frozenset[str]] = {
     "FINE_TUNING": frozenset(
         {
             "amazon.nova-lite-v1:0",
-            "amazon.nova-2-lite-v1:0",
+            NOVA_2_LITE,
             "amazon.nova-micro-v1:0",
             "amazon.nova-pro-v1:0",
         }
     ),
-    "REINFORCEMENT_FINE_TUNING": frozenset({"amazon.nova-2-lite-v1:0"}),
+    "REINFORCEMENT_FINE_TUNING": frozenset({NOVA_2_LITE}),
 }
 """Models that are tuned on records alone.
 
@@ -110,6 +113,19 @@ class FoundationModel:
     customizations: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Unsupported:
+    """A model that Bedrock would not customize or deploy as a task asks: its key in the section, why, what to do."""
+
+    key: str
+    reason: str
+    remedy: str
+
+    def failure(self) -> PermanentFailure:
+        """Return it as the reason for which a run ends."""
+        return PermanentFailure(_STEP, self.reason, self.remedy)
+
+
 class Catalogue(Protocol):
     """Where foundation models are looked up: Bedrock."""
 
@@ -118,16 +134,6 @@ class Catalogue(Protocol):
     def foundation_model(self, model_id: str) -> FoundationModel | None:
         """Return what is known of a model in this region, or None if it is not offered there."""
         ...
-
-
-def foundation_id(model_id: str) -> str:
-    """Return the model behind an inference profile or a customization variant.
-
-    `us.amazon.nova-pro-v1:0` is `amazon.nova-pro-v1:0`; `amazon.nova-micro-v1:0:128k` is `amazon.nova-micro-v1:0`.
-    """
-    bare = model_id.rpartition("/")[2]
-    bare = re.sub(r"^(us-gov|us|eu|apac|global|jp|au|ca)\.", "", bare)
-    return ":".join(bare.split(":")[:2])
 
 
 def check_customization(
@@ -145,16 +151,12 @@ def check_customization(
     PermanentFailure
         Naming the model, what is wrong with it and what to change in the task.
     """
+    if fault := unsupported(customization, deployment):
+        raise fault.failure()
     student = foundation_id(customization.student)
-    if isinstance(customization, Distillation):
-        teacher = foundation_id(customization.teacher)
-        _check_end_of_life(customization.teacher, ENDS_OF_LIFE.get(teacher))
-        _check_pair(teacher, student)
-    else:
-        _check_tuned(customization.type, student)
-    _check_deployable(customization.type, student, deployment or Deployment())
     _check_region(customization.type, student, catalogue.region)
     if isinstance(customization, Distillation):
+        teacher = foundation_id(customization.teacher)
         _offered(customization.teacher, catalogue.foundation_model(teacher), catalogue)
     _check_student(
         customization,
@@ -164,6 +166,25 @@ def check_customization(
             catalogue,
         ),
         catalogue,
+    )
+
+
+def unsupported(customization: Customization, deployment: Deployment | None = None) -> Unsupported | None:
+    """Say what of the models is known to be refused, by the documented tables alone: no model is looked up.
+
+    Parameters
+    ----------
+    deployment : Deployment | None
+        How the custom model is to be deployed; on demand unless given.
+    """
+    kind, student = customization.type, foundation_id(customization.student)
+    if isinstance(customization, Distillation):
+        teacher = foundation_id(customization.teacher)
+        fault = _dead_teacher(customization.teacher, teacher) or _no_pair(teacher, student)
+    else:
+        fault = _not_tuned(kind, student)
+    return (
+        fault or _profile(customization.student) or _not_deployed(kind, student, deployment or Deployment())
     )
 
 
@@ -196,48 +217,74 @@ def _check_student(customization: Customization, offered: FoundationModel, catal
 
 
 def _check_end_of_life(model_id: str, end: date | None) -> None:
-    if end is not None and end <= datetime.now(UTC).date():
-        raise PermanentFailure(
-            _STEP,
-            f"{model_id} reached its end of life on {end.isoformat()}",
-            f"name an Active model in customization of the task ({_LIFECYCLE_PAGE}), for example "
-            "us.amazon.nova-pro-v1:0 as the teacher, upload the task and drop the dataset again",
-        )
+    if fault := _ended(model_id, end, "student"):
+        raise fault.failure()
 
 
-def _check_pair(teacher: str, student: str) -> None:
+def _ended(model_id: str, end: date | None, key: str) -> Unsupported | None:
+    if end is None or end > datetime.now(UTC).date():
+        return None
+    return Unsupported(
+        key,
+        f"{model_id} reached its end of life on {end.isoformat()}",
+        f"name an Active model in customization of the task ({_LIFECYCLE_PAGE}), for example "
+        "us.amazon.nova-pro-v1:0 as the teacher, upload the task and drop the dataset again",
+    )
+
+
+def _dead_teacher(named: str, teacher: str) -> Unsupported | None:
+    return _ended(named, ENDS_OF_LIFE.get(teacher), "teacher")
+
+
+def _no_pair(teacher: str, student: str) -> Unsupported | None:
     if teacher not in STUDENTS and student not in _students("DISTILLATION"):
-        return  # neither is in the table, which may be older than Bedrock: GetFoundationModel decides
-    if student not in STUDENTS.get(teacher, frozenset()):
-        allowed = sorted(name for name, students in STUDENTS.items() if student in students)
-        raise PermanentFailure(
-            _STEP,
-            f"Bedrock does not distil {teacher} into {student}",
-            f"teachers for this student: {', '.join(allowed) or 'none'} ({_PAIRS_PAGE})",
-        )
+        return None  # neither is in the table, which may be older than Bedrock: GetFoundationModel decides
+    if student in STUDENTS.get(teacher, frozenset()):
+        return None
+    allowed = sorted(name for name, students in STUDENTS.items() if student in students)
+    return Unsupported(
+        "student",
+        f"Bedrock does not distil {teacher} into {student}",
+        f"teachers for this student: {', '.join(allowed) or 'none'} ({_PAIRS_PAGE})",
+    )
 
 
-def _check_tuned(kind: Type, student: str) -> None:
-    if student in TUNED[kind] or not _is_known(student):
-        return
-    raise PermanentFailure(
-        _STEP,
+def _not_tuned(kind: Type, student: str) -> Unsupported | None:
+    """Refuse whatever is not in the table: another model takes other hyperparameters, records and limits."""
+    if student in TUNED[kind] or student.startswith(_STAND_IN):
+        return None
+    return Unsupported(
+        "student",
         f"{student} cannot be the student of {kind}",
         f"name one of {', '.join(sorted(TUNED[kind]))} as customization.student ({_PAGES[kind]})",
     )
 
 
-def _check_deployable(kind: Type, student: str, deployment: Deployment) -> None:
+def _profile(student: str) -> Unsupported | None:
+    """Refuse an inference profile: only the model itself is customized."""
+    bare = student.rpartition("/")[2]
+    if ":inference-profile/" not in student and bare.startswith(foundation_id(student)):
+        return None
+    return Unsupported(
+        "student",
+        f"{student} is an inference profile, and Bedrock customizes models alone",
+        f"name the model as customization.student: {foundation_id(student)}, with the context length that "
+        "customization takes, such as :128k",
+    )
+
+
+def _not_deployed(kind: Type, student: str, deployment: Deployment) -> Unsupported | None:
     provisioned = deployment.type == "provisioned"
     can, page = (PROVISIONABLE, _THROUGHPUT_PAGE) if provisioned else (DEPLOYABLE, _DEPLOYMENT_PAGE)
-    if _is_known(student) and student not in can:
-        way = "with provisioned throughput" if provisioned else "on demand"
-        raise PermanentFailure(
-            _STEP,
-            f"Bedrock {_VERBS[kind]} {student}, but does not deploy the result {way}",
-            f"name one of {', '.join(sorted(can & _students(kind)))} as customization.student, or choose another "
-            f"deployment.type ({page})",
-        )
+    if not _is_known(student) or student in can:
+        return None
+    way = "with provisioned throughput" if provisioned else "on demand"
+    return Unsupported(
+        "student",
+        f"Bedrock {_VERBS[kind]} {student}, but does not deploy the result {way}",
+        f"name one of {', '.join(sorted(can & _students(kind)))} as customization.student, or choose another "
+        f"deployment.type ({page})",
+    )
 
 
 def _students(kind: Type) -> frozenset[str]:

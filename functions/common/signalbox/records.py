@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signalbox.answer import Answer, AnswerError, parse_answer, quotation
-from signalbox.customization import Limits
+from signalbox.customization import RESERVED_WORDS_SOURCE, Limits
 from signalbox.fast_line import LineReader
 from signalbox.personal_data import mask_excerpt
 from signalbox.query import MAX_QUERY_CHARACTERS, normalise
@@ -242,11 +242,16 @@ def _interpret(number: int, conversation: _Conversation, task: Task) -> Record |
 
 def refused_word(record: Record, limits: Limits) -> Problem | None:
     """Say which reserved word a record has, if it has one, on which the customization job would fail."""
-    for field, text in ((QUERY_FIELD, record.query), (ANSWER_FIELD, record.answer_text or "")):
-        for word in limits.reserved_words:
-            if word in text:
-                reason = f"has the reserved word {word}, on which the job would fail ({limits.source})"
-                return Problem(record.line, field, reason)
+    texts = {QUERY_FIELD: record.query}
+    if limits.answers_are_text:
+        texts[ANSWER_FIELD] = record.answer_text or ""
+    for field, text in texts.items():
+        if word := limits.reserved_word(text):
+            reason = (
+                f"has the reserved word {word}, on which the job would fail: AWS refuses it anywhere in a text, in "
+                f"upper and lower case ({RESERVED_WORDS_SOURCE})"
+            )
+            return Problem(record.line, field, reason)
     return None
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from signalbox.customization import LIMITS, Customization, Limits
+from signalbox.customization import LIMITS, RESERVED_WORDS_SOURCE, Customization, Limits
 from signalbox.spec import ModelId, Section, Share, distinct, read_spec
 
 NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
@@ -265,8 +265,8 @@ class Task(Section):
             raise ValueError(
                 "candidates has bedrock, so customization must say which student Bedrock makes, and how"
             )
-        if found := [word for word in self.limits.reserved_words if word in self.prompt]:
-            raise ValueError(f"prompt has {found[0]!r}, on which the job would fail ({self.limits.source})")
+        if word := self.limits.reserved_word(self.prompt):
+            raise ValueError(f"prompt has {word!r}, on which the job would fail ({RESERVED_WORDS_SOURCE})")
         if self.dataset.label and (self.customization is None or self.customization.teacher is None):
             raise ValueError("dataset.label needs customization.teacher, which is asked")
         if self.deployment.type == "provisioned":
@@ -305,7 +305,7 @@ class Task(Section):
     @property
     def limits(self) -> Limits:
         """What a dataset must be like for the task's customization job, or without one, for its embedded student."""
-        return LIMITS[self.job.type if self.job else "DISTILLATION"]
+        return self.job.limits if self.job else LIMITS["DISTILLATION"]
 
     @property
     def first_served(self) -> Candidate:

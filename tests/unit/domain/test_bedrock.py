@@ -106,7 +106,7 @@ MICRO, LITE = "amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k"
         (
             ReinforcementFineTuning(
                 student=LITE,
-                hyperparameters={"batchSize": 64, "learningRate": 1e-5, "reasoningEffort": "low"},
+                hyperparameters={"batchSize": 64, "learningRate": 1e-5, "maxPromptLength": 900},
             ),
             "",
             {
@@ -118,7 +118,7 @@ MICRO, LITE = "amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k"
                             "inferenceMaxTokens": 200,
                             "batchSize": 64,
                             "learningRate": 1e-5,
-                            "reasoningEffort": "low",
+                            "maxPromptLength": 900,
                         },
                     }
                 },

@@ -7,12 +7,14 @@ import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from signalbox.customization import (
     LIMITS,
     MADE,
     Distillation,
     FineTuning,
+    FineTuningHyperparameters,
     ReinforcementFineTuning,
     ReinforcementHyperparameters,
 )
@@ -61,8 +63,12 @@ def test_each_type_has_a_section_of_its_own_and_survives_a_run_s_json(
         ({"type": "FINE_TUNING", "hyperparameters": {"batchSize": 8}}, "hyperparameters.batchSize: unknown key"),
         ({"type": "FINE_TUNING", "validation_share": 0.6}, "customization.validation_share: "),
         (
-            {"type": "REINFORCEMENT_FINE_TUNING", "hyperparameters": {"reasoningEffort": "most"}},
-            "customization.hyperparameters.reasoningEffort: Input should be 'low', 'medium' or 'high'",
+            {"type": "REINFORCEMENT_FINE_TUNING", "hyperparameters": {"reasoningEffort": "low"}},
+            "customization.hyperparameters.reasoningEffort: is not taken: the router asks the student without",
+        ),
+        (
+            {"type": "FINE_TUNING", "student": "amazon.nova-2-lite-v1:0:256k", "validation_share": 0.1},
+            "customization.validation_share: a fine-tuning job of Nova 2 Lite takes no validation set (aws-samples/",
         ),
     ],
 )  # fmt: skip
@@ -73,6 +79,7 @@ def test_what_a_type_does_not_take_is_named(given: dict[str, Any], problem: str)
 
 GUIDE = "(Amazon Bedrock user guide, 'Custom model hyperparameters', for Amazon Nova)"
 REFERENCE = "(Amazon Bedrock API reference, RFTHyperParameters)"
+ASSUMED = "(assumed, by the Amazon Nova 2 user guide, 'Reasoning model evaluation', max_new_tokens)"
 FINE, REINFORCED = "FINE_TUNING", "REINFORCEMENT_FINE_TUNING"
 
 
@@ -93,6 +100,18 @@ FINE, REINFORCED = "FINE_TUNING", "REINFORCEMENT_FINE_TUNING"
         (REINFORCED, "batchSize", 8, f"must be a whole number from 16 to 512 {REFERENCE}, not 8"),
         (REINFORCED, "learningRate", 1e-8, f"must be a number from 1e-07 to 0.001 {REFERENCE}, not 1e-08"),
         (REINFORCED, "trainingSamplePerPrompt", 1, f"must be a whole number from 2 to 16 {REFERENCE}, not 1"),
+        (
+            REINFORCED,
+            "maxPromptLength",
+            32_769,
+            f"must be a whole number from 1 to 32768 {ASSUMED}, not 32769",
+        ),
+        (
+            FINE,
+            "epochCount",
+            10**400,
+            f"must be a whole number from 1 to 5 {GUIDE}, not a number of hundreds of digits",
+        ),
         (REINFORCED, "evalInterval", 0, f"must be a whole number from 1 to 100 {REFERENCE}, not 0"),
     ],
 )
@@ -134,6 +153,33 @@ def test_no_answer_is_trained_for_that_would_be_cut_when_it_is_served(
     assert f"customization.hyperparameters: inferenceMaxTokens: {problem}" in said
 
 
+NUMBERS = [
+    *(
+        (FineTuningHyperparameters, name)
+        for name in ("epochCount", "learningRate", "learningRateWarmupSteps")
+    ),
+    *(
+        (ReinforcementHyperparameters, name)
+        for name in ("epochCount", "maxPromptLength", "inferenceMaxTokens")
+    ),
+]
+
+
+@given(
+    which=st.sampled_from(NUMBERS),
+    number=st.integers(max_value=-1)
+    | st.integers(min_value=10**5)
+    | st.integers(0, 20_000).map(lambda n: 10**n * 10**5),
+    as_text=st.booleans(),
+)
+def test_no_number_is_too_large_to_be_refused_with_its_bounds(which, number: int, as_text: bool) -> None:
+    section, name = which
+    value = "1" + "0" * 400 if as_text else number
+    with pytest.raises(ValidationError, match=r"must be a (whole )?number from") as refused:
+        section.model_validate({name: value})
+    assert len(refused.value.errors(include_input=False)[0]["msg"]) < 300
+
+
 def test_a_rate_as_yaml_reads_it_without_a_point_is_a_number() -> None:
     written = "learningRate: 1e-5"  # YAML 1.1 takes this for a text
     content = task_yaml(spec(customization={"student": STUDENT, "type": FINE})).decode()
@@ -160,6 +206,14 @@ def test_reinforcement_hyperparameters_are_those_of_the_service_model() -> None:
     service = botocore.session.get_session().get_service_model("bedrock")
     named = set(service.shape_for("RFTHyperParameters").members)
     assert {field.alias for field in ReinforcementHyperparameters.model_fields.values()} == named
+
+
+def test_of_nova_2_lite_nothing_is_kept_back_and_no_other_student_changes() -> None:
+    assert FineTuning(student="amazon.nova-2-lite-v1:0:256k").share_kept_back == 0
+    assert FineTuning(student="amazon.nova-2-lite-v1:0:256k", validation_share=0).share_kept_back == 0
+    assert FineTuning(student="amazon.nova-lite-v1:0:300k").share_kept_back == 0.1
+    assert ReinforcementFineTuning(student="amazon.nova-2-lite-v1:0:256k").share_kept_back == 0
+    assert FineTuning(student="local.student-2").limits.least == 200
 
 
 @pytest.mark.parametrize(

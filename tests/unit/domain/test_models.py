@@ -128,12 +128,12 @@ def test_a_model_that_is_tuned_on_records_needs_no_teacher(wanted: Customization
             "nova-micro-v1:0 cannot be the student of REINFORCEMENT_FINE_TUNING",
             "name one of amazon.nova-2-lite-v1:0 ",
         ),
-        (FineTuning(student="vendor.model-v1:0"), "eu-west-1", "does not offer FINE_TUNING", "fine-tuning in"),
+        (FineTuning(student="local.student"), "eu-west-1", "does not offer FINE_TUNING", "fine-tuning in"),
         (
-            ReinforcementFineTuning(student="vendor.model-v1:0"),
+            ReinforcementFineTuning(student="local.student"),
             "eu-west-1",
             "does not offer REINFORCEMENT_FINE_TUNING",
-            "Create and manage fine-tuning jobs",
+            "Customize a model with reinforcement fine-tuning",
         ),
     ],
 )  # fmt: skip
@@ -143,6 +143,48 @@ def test_a_model_that_is_not_tuned_so_or_not_there_is_refused(
     with pytest.raises(PermanentFailure, match=reason) as refused:
         check_customization(wanted, Catalogue(region))
     assert remedy in refused.value.failure.remedy
+
+
+BOTH = FoundationModel(False, None, frozenset({"FINE_TUNING", "REINFORCEMENT_FINE_TUNING"}))
+
+
+@pytest.mark.parametrize("tuned", [FineTuning, ReinforcementFineTuning])
+@pytest.mark.parametrize(
+    ("student", "region"),
+    [
+        ("amazon.nova-canvas-v1:0", "us-east-1"),
+        ("amazon.titan-image-generator-v2:0", "us-east-1"),
+        ("anthropic.claude-3-haiku-20240307-v1:0:200k", "us-west-2"),
+        ("meta.llama3-2-11b-instruct-v1:0:128k", "us-west-2"),
+        ("meta.llama3-2-90b-instruct-v1:0:128k", "us-west-2"),
+        ("vendor.model-v1:0", "us-east-1"),
+    ],
+)
+def test_a_model_that_the_tables_do_not_have_is_not_tuned_whatever_bedrock_offers(
+    tuned: type[FineTuning] | type[ReinforcementFineTuning], student: str, region: str
+) -> None:
+    with pytest.raises(PermanentFailure, match="cannot be the student of") as refused:
+        check_customization(tuned(student=student), Catalogue(region, {student: BOTH}))
+    assert "name one of amazon.nova-2-lite-v1:0" in refused.value.failure.remedy
+
+
+@pytest.mark.parametrize(
+    "student",
+    [
+        "us.amazon.nova-2-lite-v1:0",
+        "global.amazon.nova-2-lite-v1:0",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-2-lite-v1:0",
+    ],
+)
+def test_an_inference_profile_is_no_student(student: str) -> None:
+    with pytest.raises(PermanentFailure, match="is an inference profile") as refused:
+        check_customization(FineTuning(student=student), Catalogue(others={student: BOTH}))
+    assert "name the model as customization.student: amazon.nova-2-lite-v1:0," in refused.value.failure.remedy
+
+
+def test_a_model_s_own_arn_is_a_student() -> None:
+    student = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-lite-v1:0:256k"
+    check_customization(FineTuning(student=student), Catalogue(others={student: BOTH}))
 
 
 def test_a_legacy_student_is_not_tuned_either() -> None:

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from signalbox.customization import LIMITS, RESERVED_WORDS
 from signalbox.dataset import Dataset, GoldenError, examine, read_golden, read_validation_set
 from signalbox.records import Record
-from tests.builders import OPENINGS, QUERIES, labelled, line, prompts, task, truth, tuned_spec
+from tests.builders import (
+    OPENINGS,
+    QUERIES,
+    labelled,
+    line,
+    prompts,
+    reinforced_spec,
+    task,
+    truth,
+    tuned_spec,
+)
 
 TASK = task(tuned_spec())
 TWENTY = [f"bells ringing over the {number} hills" for number in range(20)]
@@ -95,14 +105,16 @@ def test_no_other_job_has_one() -> None:
     assert "validation_source" not in dataset.findings()
 
 
-@pytest.mark.parametrize("word", RESERVED_WORDS)
+@pytest.mark.parametrize("word", [*RESERVED_WORDS, *map(str.upper, RESERVED_WORDS), "the user:", "sUSER:"])
 def test_a_reserved_word_is_a_fault_of_its_line_and_field(word: str) -> None:
     dataset = examined(labelled() + line(f"what {word} said", truth(QUERIES[0])))
     (problem,) = dataset.problems
     assert (problem.line, problem.field) == (151, "messages[0].content[0].text")
+    reserved = next(each for each in RESERVED_WORDS if each.lower() in word.lower())
     assert problem.reason.startswith(
-        f"has the reserved word {word}, on which the job would fail (Amazon Nova"
+        f"has the reserved word {reserved}, on which the job would fail: AWS refuses it anywhere in a text"
     )
+    assert "nova_ft_dataset_validator.py" in problem.reason
     assert dataset.reasons == []  # one line in 150 is within the share that the task allows
 
 
@@ -116,6 +128,44 @@ def test_reserved_words_in_an_answer_and_too_many_of_them_reject_the_dataset() -
 def test_reserved_words_are_nothing_to_a_distillation() -> None:
     dataset = examine([labelled() + line("User: ships turning", truth(QUERIES[0]))], task())
     assert dataset.problems == []
+
+
+def test_reinforcement_takes_no_reserved_word_in_a_query_but_its_answers_are_no_texts() -> None:
+    reasoned = truth(QUERIES[0])[:-1] + ', "reasoning": "Assistant: pictures"}'
+    content = labelled() + line("the user: a clip", truth(QUERIES[0])) + line("another ship", reasoned)
+    (problem,) = examine([content], task(reinforced_spec())).problems
+    assert (problem.line, problem.field) == (151, "messages[0].content[0].text")
+
+
+def test_of_reinforcement_nothing_is_kept_back_unless_the_task_asks_for_it() -> None:
+    assert examine([labelled()], task(reinforced_spec())).validation == []
+    customization = reinforced_spec()["customization"] | {"validation_share": 0.1}
+    assert len(examine([labelled()], task(reinforced_spec(customization=customization))).validation) == 13
+
+
+TO_NOVA_2 = {"type": "FINE_TUNING", "student": "amazon.nova-2-lite-v1:0:256k"}
+MANY = [f"{list(OPENINGS)[number % 3]} in the {number} bay" for number in range(200)]
+
+
+def test_nova_2_lite_is_fine_tuned_on_200_records_and_without_a_validation_set() -> None:
+    enough = examined(labelled(MANY), GOLDEN, customization=TO_NOVA_2)
+    assert (enough.reasons, len(enough.train), enough.validation) == ([], 200, [])
+    few = examined(labelled(MANY[:199]), GOLDEN, customization=TO_NOVA_2)
+    assert few.reasons[0].startswith("199 usable records; at least 200 are needed (aws-samples/")
+
+
+def test_a_validation_set_given_to_nova_2_lite_is_refused_with_the_source() -> None:
+    with pytest.raises(
+        GoldenError, match=r"takes no validation set \(aws-samples/.*nova_ft_dataset_validator"
+    ):
+        read_validation_set(
+            [labelled(MANY[:9])], task(tuned_spec(customization=TO_NOVA_2)), "validation.jsonl"
+        )
+
+
+def test_that_reinforcement_needs_answers_is_said_to_be_this_app_s_own_demand() -> None:
+    dataset = examine([labelled() + prompts([f"unlabelled {n}" for n in range(10)])], task(reinforced_spec()))
+    assert "trains on answers alone (this app's own demand: " in dataset.reasons[0]
 
 
 def test_records_without_an_answer_are_left_out_and_many_of_them_reject_the_dataset() -> None:
