@@ -73,6 +73,18 @@ def test_without_a_validation_set_the_job_is_given_none(cloud: Cloud) -> None:
     assert "validationDataConfig" not in cloud.bedrock.jobs[run_id]["request"]
 
 
+def test_a_validation_set_of_an_earlier_attempt_is_not_given_to_the_job(cloud: Cloud) -> None:
+    # Given an attempt that wrote one and came no further, and a task that has none since
+    customization = tuned_spec()["customization"] | {"validation_share": 0}
+    cloud.upload_task(tuned_spec(customization=customization))
+    run_id = cloud.drop(labelled())
+    cloud.store.put(run_id, "validation_set.jsonl", labelled(QUERIES[:5]))
+    # When the dataset is validated once more
+    cloud.finish(run_id)
+    # Then the job measures its loss on none of what it trains on
+    assert "validationDataConfig" not in cloud.bedrock.jobs[run_id]["request"]
+
+
 def metrics_file(loss: str, *values: float) -> bytes:
     rows = "".join(f"{step},{step + 1},{value},1\n" for step, value in enumerate(values))
     return f"step_number,epoch_number,{loss},perplexity\n{rows}".encode()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from typing import Any
 
 from signalbox.answer import Answer
 from signalbox.budget import Excess, excess
@@ -68,13 +69,19 @@ def _beyond_budget(run: Run, task: Task, pipeline: Pipeline) -> Excess | None:
     """Say why the job has to be released, or return None if it has been, or need not be."""
     if Expense.JOB in run.released or task.dataset.budget_usd is None:
         return None
-    return excess(task, json.loads(pipeline.store.get(run.id, VALIDATION) or b"{}").get("cost"))
+    return excess(task, _findings(run, pipeline).get("cost"))
+
+
+def _findings(run: Run, pipeline: Pipeline) -> dict[str, Any]:
+    """Return what validation found in the run's dataset."""
+    return json.loads(pipeline.store.get(run.id, VALIDATION) or b"{}")
 
 
 def _start_job(run: Run, task: Task, customization: Customization, pipeline: Pipeline) -> str:
     """Start the customization job with the files that its type takes, and return its ARN."""
     store, files = pipeline.store, {"training": TRAIN}
-    if isinstance(customization, Tuning) and store.has(run.id, VALIDATION_SET):
+    # Not by whether the file is there: an attempt before the one that was accepted may have left one.
+    if isinstance(customization, Tuning) and _findings(run, pipeline).get("counts", {}).get("validation"):
         files["validation"] = VALIDATION_SET
     reward = ""
     if isinstance(customization, ReinforcementFineTuning):

@@ -38,7 +38,7 @@ def reinforcement_line(record: Record, prompt: str) -> bytes:
 def write_reinforcement_records(store: RunStore, run_id: str, source: str, task: Task) -> str:
     """Write one of a run's record files anew as records of reinforcement fine-tuning, and return the new one's name.
 
-    It takes little memory, however large the file is.
+    It takes little memory, however large the file is. Once written it stays as it is: a job may be reading it.
 
     Raises
     ------
@@ -47,6 +47,9 @@ def write_reinforcement_records(store: RunStore, run_id: str, source: str, task:
     ValueError
         A line cannot be used: the file is not what was validated.
     """
+    written = REINFORCEMENT + source
+    if store.has(run_id, written):
+        return written
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as lines:
         try:
             lines.writelines(_converted(store.lines(run_id, source), task))
@@ -57,8 +60,8 @@ def write_reinforcement_records(store: RunStore, run_id: str, source: str, task:
                 "drop records with answers, or choose customization.type DISTILLATION, which labels prompts itself",
             ) from error
         lines.seek(0)
-        store.put(run_id, REINFORCEMENT + source, lines)
-    return REINFORCEMENT + source
+        store.put(run_id, written, lines)
+    return written
 
 
 def _converted(lines: Iterable[bytes], task: Task) -> Iterator[bytes]:
