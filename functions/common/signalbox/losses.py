@@ -23,8 +23,11 @@ TRAINING_REWARD, VALIDATION_REWARD = "critic/rewards/mean", "val-score/rewards/m
 """Metrics of reinforcement fine-tuning ("Create and manage fine-tuning jobs for Amazon Nova models"). That the files
 have them as columns is an assumption; where they have not, nothing is shown."""
 
-RISE = 0.01
-"""By what share the last validation loss must exceed the lowest one to be a turn and no wobble: an assumption."""
+RISE, LEAST_RISE = 0.01, 0.001
+"""By what share of the lowest validation loss, and by how much at least, the last one must exceed it to be a turn and
+no wobble: an assumption."""
+_SAME_EPOCH = 1e-6
+"""By so much an epoch's number may miss a whole one."""
 
 
 def rows(files: Sequence[bytes], *columns: str) -> Iterator[tuple[float, ...]]:
@@ -42,7 +45,7 @@ def rows(files: Sequence[bytes], *columns: str) -> Iterator[tuple[float, ...]]:
 def _read(content: bytes) -> Iterator[dict[str, Any]]:
     """Yield the lines of a CSV file up to where it is none."""
     with suppress(csv.Error):
-        yield from csv.DictReader(content.decode(errors="replace").splitlines())
+        yield from csv.DictReader(content.decode("utf-8-sig", errors="replace").splitlines())
 
 
 def of_run(run_id: str, store: RunStore) -> dict[str, Any] | None:
@@ -55,40 +58,50 @@ def of_run(run_id: str, store: RunStore) -> dict[str, Any] | None:
         is none; `warning`: a sentence if the validation loss turned up, else None. None if there are no such files.
     """
     training, validation = (
-        _by_epoch(store.found(run_id, CUSTOMIZATION, file), loss)
+        _measured(store.found(run_id, CUSTOMIZATION, file), loss)
         for file, loss in ((TRAINING_FILE, TRAINING_LOSS), (VALIDATION_FILE, VALIDATION_LOSS))
     )
     if not training and not validation:
         return None
-    last = {epoch: losses[-1] for epoch, losses in validation.items()}
+    trained: dict[int, list[float]] = defaultdict(list)
+    for _, epoch, loss in training:
+        trained[epoch].append(loss)
+    last = {epoch: loss for _, epoch, loss in validation}
     by_epoch = [
         {
             "epoch": epoch,
-            "training": fmean(training[epoch]) if epoch in training else None,
+            "training": fmean(trained[epoch]) if epoch in trained else None,
             "validation": last.get(epoch),
         }
-        for epoch in sorted({*training, *validation})
+        for epoch in sorted({*trained, *last})
     ]
-    return {"by_epoch": by_epoch, "warning": _turn(last)}
+    return {"by_epoch": by_epoch, "warning": _warning(validation, last)}
 
 
-def _by_epoch(files: Sequence[bytes], loss: str) -> dict[int, list[float]]:
-    """Return the losses of each epoch in the order of its steps."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for _, epoch, value in sorted(rows(files, STEP, EPOCH, loss)):
-        found[round(epoch)].append(value)
-    return dict(found)
+def _measured(files: Sequence[bytes], loss: str) -> list[tuple[float, int, float]]:
+    """Return step, epoch and loss in the order of the steps; a part of an epoch counts as the epoch it is part of."""
+    return [
+        (step, math.ceil(epoch - _SAME_EPOCH), value)
+        for step, epoch, value in sorted(rows(files, STEP, EPOCH, loss))
+    ]
 
 
-def _turn(validation: Mapping[int, float]) -> str | None:
+def _warning(validation: Sequence[tuple[float, int, float]], last: Mapping[int, float]) -> str | None:
+    """Say that the validation loss turned up, by epoch if it was measured in several, else by step."""
+    if len(last) > 1:
+        turn = _turn([(f"in epoch {epoch}", loss) for epoch, loss in sorted(last.items())])
+        remedy = "train for fewer epochs, at a lower learning rate, or on more records"
+    else:
+        turn = _turn([(f"at step {step:g}", loss) for step, _, loss in validation])
+        remedy = "train at a lower learning rate, or on more records"
+    return turn and f"{turn}; the model begins to learn its records by heart, so {remedy}"
+
+
+def _turn(measured: Sequence[tuple[str, float]]) -> str | None:
     """Say where the validation loss was lowest, if it was not, or about so, at the end."""
-    if len(validation) < 2:
+    if not measured:
         return None
-    best, end = min(validation, key=lambda epoch: (validation[epoch], epoch)), max(validation)
-    if validation[end] <= validation[best] * (1 + RISE):
+    (best, lowest), (end, loss) = min(measured, key=lambda entry: entry[1]), measured[-1]
+    if loss - lowest <= max(RISE * abs(lowest), LEAST_RISE):
         return None
-    return (
-        f"the validation loss turned up: it was lowest in epoch {best} ({validation[best]:.4f}) and is "
-        f"{validation[end]:.4f} in epoch {end}; the model begins to learn its records by heart, so train for fewer "
-        "epochs, at a lower learning rate, or on more records"
-    )
+    return f"the validation loss turned up: it was lowest {best} ({lowest:.4f}) and is {loss:.4f} {end}"

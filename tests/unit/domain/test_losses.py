@@ -81,6 +81,67 @@ def test_a_validation_loss_that_turns_up_is_warned_of(values: tuple[float, ...],
     assert found["warning"] is None if said is None else found["warning"].startswith(said)
 
 
+def warned(*rows: tuple[object, ...]) -> str | None:
+    """Return the warning of a job with these validation losses: step, epoch, loss."""
+    found = losses.of_run("clip-1", Files([], [csv("validation_loss", *((*row, 1) for row in rows))]))
+    assert found is not None
+    return found["warning"]
+
+
+def test_a_turn_within_the_only_epoch_is_found_by_its_steps() -> None:
+    warning = warned((0, 1, 0.5), (100, 1, 0.2), (200, 1, 0.9))
+    assert warning is not None
+    assert warning.startswith(
+        "the validation loss turned up: it was lowest at step 100 (0.2000) and is 0.9000 at step 200"
+    )
+    assert "fewer epochs" not in warning  # there is but one
+    assert warned((0, 1, 0.5), (100, 1, 0.3), (200, 1, 0.2)) is None
+
+
+def test_a_turn_within_an_epoch_of_several_is_no_turn_of_the_epochs() -> None:
+    assert warned((0, 1, 0.5), (1, 1, 0.2), (2, 1, 0.4), (3, 2, 0.3)) is None
+
+
+@pytest.mark.parametrize(
+    ("epochs", "numbered"),
+    [
+        ((0.5, 1.0, 1.5, 2.0, 2.5, 3.0), [1, 2, 3]),
+        ((0.25, 0.9999999, 1.0000001), [1]),
+        ((0, 1, 2), [0, 1, 2]),
+    ],
+    ids=["halves", "not quite whole", "whole"],
+)
+def test_a_part_of_an_epoch_belongs_to_the_epoch_that_it_is_part_of(
+    epochs: tuple[float, ...], numbered: list[int]
+) -> None:
+    rows = [(step, epoch, 1.0, 1) for step, epoch in enumerate(epochs)]
+    found = losses.of_run("clip-1", Files([csv("training_loss", *rows)]))
+    assert found is not None and [row["epoch"] for row in found["by_epoch"]] == numbered
+
+
+def test_a_byte_order_mark_hides_no_column() -> None:
+    found = losses.of_run("clip-1", Files([b"\xef\xbb\xbf" + csv("training_loss", (0, 1, 0.5, 1))]))
+    assert found is not None and found["by_epoch"][0]["training"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "turned"),
+    [
+        (-0.5, -0.51, False),
+        (-0.5, -0.5, False),
+        (-0.5, -0.499, False),
+        (-0.5, -0.4, True),
+        (0.0, 1e-7, False),
+        (0.002, 0.0025, False),
+        (0.0, 0.0021, True),
+    ],
+)
+def test_what_is_a_turn_does_not_hang_on_the_sign_or_on_noughts(
+    first: float, second: float, turned: bool
+) -> None:
+    assert (warned((0, 1, first), (1, 2, second)) is not None) == turned
+
+
 @given(content=st.binary(max_size=200))
 def test_whatever_the_files_hold_no_run_fails_for_it(content: bytes) -> None:
     header = b"step_number,epoch_number,validation_loss,perplexity\n"
