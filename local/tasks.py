@@ -14,9 +14,11 @@ from typing import Any
 import boto3
 import yaml
 
+from signalbox.customization import NOVA_2_LITE, STAND_IN_NOVA_2_LITE, foundation_id
 from signalbox.dataset import GoldenError, read_golden, read_validation_set
+from signalbox.models import unsupported
 from signalbox.records import Record, read_records
-from signalbox.spec import TaskError
+from signalbox.spec import TaskError, line_of
 from signalbox.store import GOLDEN, TASK_VALIDATION_SET
 from signalbox.task import Task
 
@@ -41,13 +43,22 @@ class TaskFolderError(Exception):
 
 
 @dataclass(frozen=True)
+class Swap:
+    """A model of a task that a stand-in takes the place of, and the key of the task that names it."""
+
+    key: str
+    model: str
+    stand_in: str
+
+
+@dataclass(frozen=True)
 class PushedTask:
-    """What was uploaded: the task's name, the object keys, and each model id that was swapped."""
+    """What was uploaded: the task's name, the object keys, and each model that was swapped."""
 
     task: str
     bucket: str
     keys: tuple[str, ...]
-    swapped: dict[str, str]
+    swapped: tuple[Swap, ...]
 
 
 def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTask:
@@ -65,7 +76,8 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     TaskFolderError
         There is no task.yaml.
     signalbox.task.TaskError
-        The task spec is wrong; it names each line. Or one of the two sets cannot be used.
+        The task spec is wrong, or Bedrock would not customize its models: it names each line. Or one of the two sets
+        cannot be used.
     """
     spec_file = folder / "task.yaml"
     if not spec_file.is_file():
@@ -75,7 +87,11 @@ def push_task(folder: Path, bucket: str, objects: Any, local: bool) -> PushedTas
     except UnicodeDecodeError as error:
         raise TaskError(str(spec_file), [f"not UTF-8 at byte {error.start}"]) from error
     task = Task.from_yaml(spec, str(spec_file))
-    swapped: dict[str, str] = {}
+    if task.job and (fault := unsupported(task.job, task.deployment)):
+        key = ("customization", fault.key)
+        said = f"line {line_of(spec, key)}: {'.'.join(key)}: {fault.reason}; {fault.remedy}"
+        raise TaskError(str(spec_file), [said])
+    swapped: tuple[Swap, ...] = ()
     if local:
         spec, swapped = with_local_models(spec)
     files = {"task.yaml": spec.encode()}
@@ -133,18 +149,21 @@ def lessons(tasks: Path, examples: Path) -> Iterator[tuple[str, list[tuple[str, 
             yield task.teacher_prompt, [(each.query, each.answer_text or "") for each in known]
 
 
-def with_local_models(spec: str) -> tuple[str, dict[str, str]]:
+def with_local_models(spec: str) -> tuple[str, tuple[Swap, ...]]:
     """A task spec with the stand-in's models, and what was swapped for what."""
     content = yaml.safe_load(spec)
-    swapped = {}
-    for (section, key), model in LOCAL_MODELS.items():
+    swapped = []
+    for (section, key), usual in LOCAL_MODELS.items():
         named = (content.get(section) or {}).get(key)
+        model = usual
+        if named and key == "student" and foundation_id(named) in (NOVA_2_LITE, STAND_IN_NOVA_2_LITE):
+            model = STAND_IN_NOVA_2_LITE
         if named and named != model:
-            swapped[named] = model
+            swapped.append(Swap(f"{section}.{key}", named, model))
             content[section][key] = model
     if not swapped:
-        return spec, {}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), swapped
+        return spec, ()
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), tuple(swapped)
 
 
 def push_missing_tasks(folder: Path, bucket: str) -> list[PushedTask]:

@@ -8,6 +8,8 @@ from local.bedrock import names, region
 PROVIDER = "Signalbox stand-in"
 TEACHER = "local.teacher"
 STUDENT = "local.student"
+STUDENT_2 = "local.student-2"
+"""Stands for Nova 2 Lite, whose fine-tuning has limits of its own; it learns as the other student does."""
 BASE = "local.base"
 BASELINE = "local.baseline"
 JUDGE = "local.judge"
@@ -50,6 +52,7 @@ MODELS = (
     FoundationModel(TEACHER, "Local teacher"),
     # GetFoundationModel's service model has no word for the last one; a model's own page has it on AWS.
     FoundationModel(STUDENT, "Local student", ("DISTILLATION", "FINE_TUNING", "REINFORCEMENT_FINE_TUNING")),
+    FoundationModel(STUDENT_2, "Local student 2", ("FINE_TUNING", "REINFORCEMENT_FINE_TUNING")),
     FoundationModel(BASE, "Local base"),
     FoundationModel(BASELINE, "Local baseline"),
     FoundationModel(JUDGE, "Local judge", converses=False),

@@ -1,4 +1,4 @@
-"""Model customization jobs: distillation, fine-tuning and reinforcement fine-tuning of `local.student`."""
+"""Model customization jobs: distillation, fine-tuning and reinforcement fine-tuning of the local students."""
 
 from collections.abc import Callable
 from typing import Any
@@ -219,6 +219,7 @@ class CustomizationJobs:
             state_folder=str(self._context.folder),
             aws_endpoint=self._context.aws_endpoint,
             customization_type=document["customizationType"],
+            student=names.last_part(document["baseModelArn"]),
             training_uri=document["trainingDataConfig"]["s3Uri"],
             validation_uris=[
                 validator["s3Uri"] for validator in document["validationDataConfig"]["validators"]

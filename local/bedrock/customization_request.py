@@ -61,6 +61,9 @@ def _check_distillation(parameters: dict[str, Any], student: str) -> None:
 def _check_fine_tuning(parameters: dict[str, Any], student: str) -> None:
     if "customizationConfig" in parameters:
         raise invalid("customizationConfig is only valid for the customization types that it names.")
+    # aws-samples/amazon-bedrock-samples, nova_ft_dataset_validator.py; when Bedrock says so is not documented.
+    if student == catalogue.STUDENT_2 and parameters.get("validationDataConfig", {}).get("validators"):
+        raise invalid(f"The model {student} does not support a validation dataset.")
     for name, text in parameters.get("hyperParameters", {}).items():
         if name not in HYPERPARAMETERS:
             raise invalid(f"The hyperparameter {name} is not supported; use {', '.join(HYPERPARAMETERS)}.")

@@ -1,10 +1,10 @@
 """Training records: `bedrock-conversation-2024` lines, and the limits that Bedrock documents for them.
 
-Limits: distillation 100 to 15,000 prompts and 16 KB a line
-(docs.aws.amazon.com/general/latest/gr/bedrock.html); fine-tuning 8 to 20,000 labelled records without
-reserved words (docs.aws.amazon.com/bedrock/latest/userguide/custom-models-hp.html). AWS's own validator for
-distillation drops invalid records (aws-samples/amazon-bedrock-samples, custom-models/dataset-validation);
-fine-tuning refuses them.
+Limits: distillation 100 to 15,000 prompts and 16 KB a line (docs.aws.amazon.com/general/latest/gr/bedrock.html);
+fine-tuning 8 to 20,000 labelled records without reserved words (Amazon Nova user guide, "Fine-tuning Amazon Nova
+models" and "Preparing data for fine-tuning understanding models"); of Nova 2 Lite 200 to 20,000, and reserved words in
+upper and lower case (aws-samples/amazon-bedrock-samples, nova_ft_dataset_validator.py). AWS's own validator for
+distillation drops invalid records (same repository, custom-models/dataset-validation); fine-tuning refuses them.
 """
 
 import json
@@ -12,12 +12,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from local.bedrock.catalogue import STUDENT, STUDENT_2
 from local.bedrock.errors import DatasetError
 
 SCHEMA_VERSION = "bedrock-conversation-2024"
 LONGEST_LINE = 16 * 1024
-RECORD_LIMITS = {"DISTILLATION": (100, 15_000), "FINE_TUNING": (8, 20_000)}
-RESERVED_WORDS = ("User:", "Bot:", "Assistant:", "System:", "<image>", "<video>", "[EOS]")
+RECORD_LIMITS = {
+    ("DISTILLATION", STUDENT): (100, 15_000),
+    ("FINE_TUNING", STUDENT): (8, 20_000),
+    ("FINE_TUNING", STUDENT_2): (200, 20_000),
+}
+RESERVED_WORDS = (
+    *("User:", "Bot:", "Assistant:", "System:", "Thought:"),
+    *("<image>", "<video>", "<unk>", "[EOS]"),
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def _only_text(value: Any, what: str) -> str:
     return text
 
 
-def training_records(body: bytes, customization_type: str) -> list[TrainingRecord]:
+def training_records(body: bytes, customization_type: str, student: str = STUDENT) -> list[TrainingRecord]:
     """Return the records of a training dataset.
 
     Raises
@@ -114,7 +122,7 @@ def training_records(body: bytes, customization_type: str) -> list[TrainingRecor
         if problems:
             raise DatasetError(f"Line {problems[0].line} of the dataset is invalid: {problems[0].reason}.")
         refuse_for_fine_tuning(records, "the dataset")
-    minimum, maximum = RECORD_LIMITS[customization_type]
+    minimum, maximum = RECORD_LIMITS[customization_type, student]
     if not minimum <= len(records) <= maximum:
         examples = "".join(f" Line {problem.line}: {problem.reason}." for problem in problems[:3])
         raise DatasetError(
@@ -124,14 +132,14 @@ def training_records(body: bytes, customization_type: str) -> list[TrainingRecor
     return records
 
 
-def refuse_too_many(customization_type: str, together: int) -> None:
+def refuse_too_many(customization_type: str, student: str, together: int) -> None:
     """Refuse more records than a job takes to train on and to validate with together.
 
     Raises
     ------
     DatasetError
     """
-    _, maximum = RECORD_LIMITS[customization_type]
+    _, maximum = RECORD_LIMITS[customization_type, student]
     if together > maximum:
         raise DatasetError(
             f"The training and validation datasets have {together} records together; {customization_type} takes at "
@@ -152,9 +160,14 @@ def refuse_for_fine_tuning(records: Iterable[TrainingRecord], source: str) -> No
                 f"Record {number} of {source} has no assistant message; fine-tuning needs one."
             )
         text = f"{record.prompt} {record.query} {record.answer}"
-        reserved = next((word for word in RESERVED_WORDS if word in text), None)
-        if reserved:
+        if reserved := reserved_word(text):
             raise DatasetError(f"Record {number} of {source} has the reserved word {reserved}.")
+
+
+def reserved_word(text: str) -> str:
+    """Return the reserved word that a text has, in upper or lower case, or "" if it has none."""
+    lowered = text.lower()
+    return next((word for word in RESERVED_WORDS if word.lower() in lowered), "")
 
 
 def pairs_of(records: Iterable[dict[str, Any] | tuple[str, str]]) -> list[tuple[str, str, str]]:

@@ -1,8 +1,9 @@
 """Reinforcement fine-tuning: a policy answers prompts, a reward function grades the answers, the policy learns.
 
 Format, limits and metric names, all of docs.aws.amazon.com/bedrock/latest/userguide: rft-prepare-data.html,
-rft-submit-job.html, reward-functions.html; the hyperparameters' bounds stand in the service model. The defaults are
-this stand-in's own, as AWS documents none; reasoningEffort and maxPromptLength mean nothing to a model without either.
+rft-nova-models.html, rft-submit-job.html, reward-functions.html; the hyperparameters' bounds stand in the service
+model. Reserved words: nova_ft_dataset_validator.py in aws-samples/amazon-bedrock-samples. The defaults are this
+stand-in's own, as AWS documents none; reasoningEffort and maxPromptLength mean nothing to a model without either.
 """
 
 import csv
@@ -19,6 +20,7 @@ import numpy as np
 
 from local.bedrock.errors import DatasetError
 from local.bedrock.objects import Objects, join
+from local.bedrock.records import reserved_word
 from local.bedrock.store import Store
 from local.bedrock.text import first_tokens
 
@@ -135,6 +137,8 @@ def _prompt(record: Any) -> Prompt:
             raise ValueError(f"each message must have one of the roles {', '.join(_ROLES)}")
         if not isinstance(message.get("content"), str) or not message["content"].strip():
             raise ValueError("each message must have a content that is a text and not blank")
+        if reserved := reserved_word(message["content"]):
+            raise ValueError(f"it has the reserved word {reserved}")
     if messages[-1]["role"] != "user":
         raise ValueError("the last message must be the user's, which the model is to answer")
     if record.get(_REFERENCE) is None:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.bedrock.catalogue import STUDENT
 from local.bedrock.errors import DatasetError, RewardError
 from local.bedrock.objects import Objects, join
 from local.bedrock.records import (
@@ -51,6 +52,7 @@ class TrainingOrder:
     training_uri: str
     artifacts_uri: str
     model_path: str
+    student: str = STUDENT
     epochs: int = DEFAULT_EPOCHS
     learning_rate: float = DEFAULT_LEARNING_RATE
     warmup_steps: int = DEFAULT_WARMUP_STEPS
@@ -112,9 +114,9 @@ def run(order: TrainingOrder, tell: Callable[[dict[str, Any]], None], objects: O
         The dataset cannot be used.
     """
     tell({"stage": "validationDetails", "status": "InProgress"})
-    records = training_records(objects.read(order.training_uri), order.customization_type)
+    records = training_records(objects.read(order.training_uri), order.customization_type, order.student)
     validation = _validation_records(objects, order)
-    refuse_too_many(order.customization_type, len(records) + len(validation))
+    refuse_too_many(order.customization_type, order.student, len(records) + len(validation))
     tell({"stage": "validationDetails", "status": "Completed"})
 
     tell({"stage": "dataProcessingDetails", "status": "InProgress"})

@@ -41,6 +41,6 @@ def run(options: argparse.Namespace) -> int:
     console = render.console()
     for key in pushed.keys:
         console.print(f"s3://{pushed.bucket}/{key}")
-    for model, stand_in in pushed.swapped.items():
-        console.print(f"  {model} -> {stand_in}", style="dim", markup=False)
+    for swap in pushed.swapped:
+        console.print(f"  {swap.key}: {swap.model} -> {swap.stand_in}", style="dim", markup=False)
     return 0

@@ -72,6 +72,13 @@ def read_spec(model: type[Spec], text: str | bytes, source: str) -> Spec:
         raise TaskError(source, [_fault(fault, node) for fault in error.errors()]) from error
 
 
+def line_of(text: str | bytes, path: tuple[str, ...]) -> int:
+    """Return the line, counted from 1, of the deepest key of `path` that a YAML document has."""
+    import yaml
+
+    return _line(yaml.compose(text, Loader=yaml.CSafeLoader), list(path))
+
+
 def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the values of a list that a person wrote, in which none may stand twice.
 

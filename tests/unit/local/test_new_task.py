@@ -67,7 +67,12 @@ def test_what_is_written_can_be_pushed_and_is_accepted(tmp_path: Path, arguments
     s3 = FakeS3()
     pushed = push_task(tmp_path / "tasks" / "my-task", BUCKET, _Plain(s3), local=True)
     assert pushed.keys == ("tasks/my-task/task.yaml",)
-    assert set(pushed.swapped.values()) >= {"local.student", "local.judge", "local.base", "local.baseline"}
+    assert {swap.stand_in for swap in pushed.swapped} >= {
+        "local.student",
+        "local.judge",
+        "local.base",
+        "local.baseline",
+    }
     command = ["data", "check", str(tmp_path / "examples" / "my-task.jsonl")]
     assert main([*command, "--task", str(tmp_path / "tasks" / "my-task")]) == 0
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from local.tasks import (
+    Swap,
     TaskFolderError,
     golden_records,
     lessons,
@@ -60,7 +61,7 @@ def test_every_model_of_a_task_is_swapped_for_a_stand_in(folder):
     assert task["compare"] == {"base": "local.base", "baseline": "local.baseline"}
     assert task["judge"] == {"model": "local.judge"}
     assert task["prompt"] == "Return JSON: weights for the query."
-    assert pushed.swapped["us.amazon.nova-pro-v1:0"] == "local.teacher"
+    assert pushed.swapped[0] == Swap("customization.teacher", "us.amazon.nova-pro-v1:0", "local.teacher")
     assert (folder / "task.yaml").read_text() == SPEC
 
 
@@ -75,7 +76,57 @@ def test_for_aws_a_task_is_uploaded_as_it_is(folder):
 def test_a_task_without_models_stays_as_it_is():
     spec = "name: tiny\noutput: {weights: [a, b]}\n"
 
-    assert with_local_models(spec) == (spec, {})
+    assert with_local_models(spec) == (spec, ())
+
+
+def test_one_model_in_two_places_is_said_to_be_swapped_in_both():
+    spec = SPEC.replace("some.judge-v1", "us.amazon.nova-pro-v1:0")
+    assert {swap.key: swap.stand_in for swap in with_local_models(spec)[1]} == {
+        "customization.teacher": "local.teacher",
+        "customization.student": "local.student",
+        "compare.base": "local.base",
+        "compare.baseline": "local.baseline",
+        "judge.model": "local.judge",
+    }
+
+
+def test_nova_2_lite_is_swapped_for_the_stand_in_that_has_its_limits():
+    spec = SPEC.replace("amazon.nova-micro-v1:0:128k", "amazon.nova-2-lite-v1:0:256k")
+    assert "local.student-2" in {swap.stand_in for swap in with_local_models(spec)[1]}
+
+
+@pytest.mark.parametrize(
+    ("customization", "problem"),
+    [
+        (
+            "{type: REINFORCEMENT_FINE_TUNING, student: 'amazon.nova-micro-v1:0:128k'}",
+            "line 5: customization.student: amazon.nova-micro-v1:0 cannot be the student of REINFORCEMENT",
+        ),
+        (
+            "{teacher: us.amazon.nova-pro-v1:0, student: 'meta.llama3-1-8b-instruct-v1:0'}",
+            "line 5: customization.student: Bedrock does not distil amazon.nova-pro-v1:0 into meta.llama3-1-8b",
+        ),
+        (
+            "{type: FINE_TUNING, student: 'anthropic.claude-3-haiku-20240307-v1:0:200k'}",
+            "line 5: customization.student: anthropic.claude-3-haiku-20240307-v1:0 cannot be the student",
+        ),
+        (
+            "{teacher: amazon.nova-premier-v1:0, student: 'amazon.nova-micro-v1:0:128k'}",
+            "line 5: customization.teacher: amazon.nova-premier-v1:0 reached its end of life",
+        ),
+    ],
+)
+def test_what_bedrock_would_refuse_is_refused_before_a_stand_in_hides_it(folder, customization, problem):
+    lines = [
+        f"customization: {customization}" if line.startswith("customization") else line
+        for line in SPEC.splitlines()
+    ]
+    (folder / "task.yaml").write_text("\n".join(lines))
+    objects = Objects()
+    with pytest.raises(TaskError) as refused:
+        push_task(folder, "bucket", objects, local=True)
+    assert refused.value.problems[0].startswith(problem)
+    assert objects.content == {}
 
 
 def golden_line(query: str, answer: str = '{"visual": 0.75, "audio": 0.25, "reasoning": "r"}') -> str:

@@ -132,6 +132,23 @@ def test_fine_tuning_passes_its_settings_on(call, distillation, trained, faults)
     assert order.artifacts_uri.startswith("s3://data-bucket/runs/r/customization/model-customization-job-")
 
 
+def test_what_stands_for_nova_2_lite_is_fine_tuned_without_validators(
+    call, distillation, refused, trained, faults
+) -> None:
+    tuning = {**distillation, "customizationType": "FINE_TUNING", "baseModelIdentifier": "local.student-2"}
+    del tuning["customizationConfig"]
+    with_validators = {
+        "validationDataConfig": {"validators": [{"s3Uri": "s3://data-bucket/validation.jsonl"}]}
+    }
+    with refused("ValidationException", "local.student-2 does not support a validation dataset"):
+        call("CreateModelCustomizationJob", **tuning, **with_validators)
+    with refused("ValidationException", "doesn't support the customization type DISTILLATION"):
+        call("CreateModelCustomizationJob", **distillation | {"baseModelIdentifier": "local.student-2"})
+    call("CreateModelCustomizationJob", **tuning)
+    finish(call, faults)
+    assert (trained["order"].student, trained["order"].validation_uris) == ("local.student-2", [])
+
+
 REWARD_FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:signalbox-reward"
 
 

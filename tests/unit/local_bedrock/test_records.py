@@ -61,6 +61,18 @@ def test_fine_tuning_takes_eight_labelled_records(record) -> None:
         training_records(lines([record("q", "a")] * 8) + b"\nnonsense", "FINE_TUNING")
 
 
+def test_fine_tuning_what_stands_for_nova_2_lite_takes_two_hundred(record) -> None:
+    assert len(training_records(lines([record("q", "a")] * 200), "FINE_TUNING", "local.student-2")) == 200
+    with pytest.raises(DatasetError, match="199 valid records; FINE_TUNING takes 200 to 20000"):
+        training_records(lines([record("q", "a")] * 199), "FINE_TUNING", "local.student-2")
+
+
+@pytest.mark.parametrize("query", ["the user: a clip", "SYSTEM: on", "about <UNK>", "what thought: said"])
+def test_fine_tuning_refuses_reserved_words_in_upper_and_lower_case(record, query: str) -> None:
+    with pytest.raises(DatasetError, match="Record 9 of the dataset has the reserved word "):
+        training_records(lines([record("q", "a")] * 8 + [record(query, "a")]), "FINE_TUNING")
+
+
 def test_pairs_come_from_records_and_from_pairs(record) -> None:
     given = [record("q", "a", prompt="p"), record("unlabelled", None), ("q2", "a2")]
     assert pairs_of(given) == [("p", "q", "a"), ("", "q2", "a2")]

@@ -168,6 +168,7 @@ USER = {"role": "user", "content": "ships"}
         ({"messages": [{"role": "tool", "content": "ships"}]}, "one of the roles"),
         ({"messages": [{"role": "user", "content": [{"text": "ships"}]}]}, "a content that is a text"),
         ({"messages": [USER, {"role": "assistant", "content": "{}"}]}, "the last message must be the user's"),
+        ({"messages": [{"role": "user", "content": "the user: a clip"}]}, "it has the reserved word User:"),
         ({"reference_answer": None}, "reference_answer is missing"),
     ],
 )
