@@ -1,6 +1,7 @@
 """How a changed route function goes live, how it starts, and what rings when it answers badly."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -214,3 +215,47 @@ def test_a_snapshot_and_provisioned_instances_are_not_combined(
     stack = Stack(**parameters)
 
     assert stack.broken_rules() == ([] if allowed else ["SnapStartOrProvisionedConcurrency"])
+
+
+def parameters_in(value: Any, declared: set[str]) -> set[str]:
+    """Return the template's parameters that a value names by Ref or Sub."""
+    match value:
+        case {"Ref": str(name)}:
+            return {name} & declared
+        case {"Fn::Sub": str(text)}:
+            return set(re.findall(r"\$\{(\w+)\}", text)) & declared
+        case dict():
+            return set().union(*(parameters_in(one, declared) for one in value.values()))
+        case list():
+            return set().union(*(parameters_in(one, declared) for one in value))
+    return set()
+
+
+def published(**parameters: str) -> tuple[str, Any]:
+    """Return what another version of the route function is published by: its logical id and its description.
+
+    A version cannot change its description, so CloudFormation replaces it (AWS::Lambda::Version, "Description: Update
+    requires: Replacement").
+    """
+    ((name, version),) = (
+        (one.name, one.properties) for one in Stack(**parameters).of_type("Lambda::Version")
+    )
+    return name, version["Description"]
+
+
+def test_each_parameter_of_the_function_publishes_another_version_when_it_changes(stack: Stack) -> None:
+    # Given the parameters that stand in the function's properties, which `live` answers with
+    other = {"QueryLogShare": "0.01", "RouteSnapStart": "PublishedVersions"}
+    properties = stack.template["Resources"]["RouteFunction"]["Properties"]
+    standing = parameters_in(properties, set(stack.template["Parameters"]))
+    assert standing == set(other)
+    # Then each of them alone publishes another
+    for name, value in other.items():
+        assert published(**{name: value}) != published(), name
+
+
+def test_another_layer_publishes_another_version(stack: Stack) -> None:
+    (layer,) = (one.name for one in stack.of_type("Lambda::LayerVersion"))
+    (version,) = stack.of_type("Lambda::Version")
+
+    assert layer in version.properties["Description"]
