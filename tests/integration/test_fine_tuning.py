@@ -40,6 +40,10 @@ def test_a_fine_tuned_student_goes_live(cloud: Cloud) -> None:
     ]
     assert [len(found) for found in sets] == [115, 22, 13]
     assert set().union(*sets) == set(QUERIES)
+    assert any(
+        "150 records, 115 to train on, 13 to validate with, 22 golden, 0 dropped" in entry.note
+        for entry in run.history
+    )
     # And what is live bears the name of what was done
     assert cloud.live().model == "amazon.nova-micro-v1:0:128k (fine-tuned)"
 

@@ -16,8 +16,8 @@ from signalbox.golden_set import (
     majority,
     mean_weights,
     one_a_query,
+    spared,
     split_off,
-    stratified,
 )
 from signalbox.personal_screen import Screen
 from signalbox.records import Problem, Record, read_records, refused_word
@@ -235,7 +235,11 @@ def examine(
     dataset.prior = _prior(known)
     found = assess(records, dataset.golden, task, split_off=golden is None)
     dataset.quality = reading.findings() | found | profile(records)
-    dataset.warnings = [*reading.warnings(), *warnings(dataset.quality)]
+    dataset.warnings = [
+        *reading.warnings(),
+        *warnings(dataset.quality),
+        *_missing_validation_set(dataset, task, validation),
+    ]
     faults = [*reading.reasons()] or list(_faults(dataset, task))
     if not faults and _wants_labels(dataset, task):
         dataset.to_label = without_answer(records, dataset.golden)
@@ -274,9 +278,7 @@ def _set_validation_aside(
     A query that stands in the golden set, too, is left out: the golden set decides, and nothing may be chosen by it.
     """
     if given is None:
-        references = one_a_query(by_query(dataset.train).values())
-        spare = max(0, len(references) - task.limits.least)
-        dataset.validation = stratified(references, min(round(share * len(references)), spare))
+        dataset.validation = spared(dataset.train, share, task.limits.least)
         dataset.validation_source = "split off this dataset"
     else:
         golden = {record.key for record in dataset.golden}
@@ -285,6 +287,20 @@ def _set_validation_aside(
     held_out = {record.key for record in dataset.validation}
     dataset.train = [record for record in dataset.train if record.key not in held_out]
     dataset.counts |= {"validation": len(dataset.validation), "train": len(dataset.train)}
+
+
+def _missing_validation_set(dataset: Dataset, task: Task, given: Sequence[Record] | None) -> Iterator[str]:
+    """Say why there is no validation set though there was to be one."""
+    if not isinstance(task.job, Tuning) or dataset.validation:
+        return
+    share, queries = task.job.share_kept_back, len(by_query(dataset.train))
+    if given is not None:
+        yield f"no validation set: each query of {dataset.validation_source} is golden, too"
+    elif share and queries:
+        yield (
+            f"no validation set: {share:.0%} of {queries:,} queries cannot be kept back with {task.limits.least} "
+            f"records left to train on ({task.limits.source}); add records, or upload a set with the task"
+        )
 
 
 def _contradictory(group: Sequence[Record]) -> bool:

@@ -27,6 +27,22 @@ def split_off(groups: dict[str, list[Record]], task: Task) -> list[Record]:
     return stratified(references, wanted)
 
 
+def spared(records: Sequence[Record], share: float, least: int) -> list[Record]:
+    """Choose the queries of a validation set from labelled training records, of which at least `least` are left.
+
+    As many are chosen as `share` asks for, but for those whose records cannot be spared; see `stratified`.
+    """
+    groups = by_query(records)
+    references = one_a_query(groups.values())
+    spare = max(0, len(records) - least)
+    chosen = []
+    for reference in stratified(references, min(round(share * len(references)), spare)):
+        if len(groups[reference.key]) <= spare:
+            spare -= len(groups[reference.key])
+            chosen.append(reference)
+    return chosen
+
+
 def stratified(references: Sequence[Record], wanted: int) -> list[Record]:
     """Choose some of the records, each of another query: the same whatever their order.
 

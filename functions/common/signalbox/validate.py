@@ -99,11 +99,14 @@ def _accept(run: Run, task: Task, dataset: Dataset, pipeline: Pipeline) -> None:
     if dataset.validation:
         _put_records(run, VALIDATION_SET, dataset.validation, task, pipeline)
     pipeline.store.put(run.id, VALIDATION, _written(run, dataset.findings()))
-    note = "{records:,} records, {train:,} to train on, {golden:,} golden, {invalid:,} dropped".format(
-        **dataset.counts
+    counts = dataset.counts
+    kept_back = f"{counts['validation']:,} to validate with, " if counts.get("validation") else ""
+    note = (
+        f"{counts['records']:,} records, {counts['train']:,} to train on, {kept_back}{counts['golden']:,} golden, "
+        f"{counts['invalid']:,} dropped"
     )
     summary = {
-        "counts": dataset.counts,
+        "counts": counts,
         "golden_source": dataset.golden_source,
         "warnings": [shortened(warning) for warning in dataset.warnings],
     }

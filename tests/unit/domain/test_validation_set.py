@@ -79,6 +79,49 @@ def test_as_many_are_left_to_train_on_as_the_job_needs() -> None:
     assert (len(dataset.train), len(dataset.validation)) == (8, 1)
 
 
+@settings(max_examples=40)
+@given(
+    repeated=st.lists(st.integers(1, 12), min_size=9, max_size=60),
+    share=st.sampled_from([0.02, 0.1, 0.5]),
+)
+def test_of_repeated_queries_as_many_are_kept_back_as_can_be_spared(
+    repeated: list[int], share: float
+) -> None:
+    content = b"".join(
+        line(query, truth(query)) * times for query, times in zip(QUERIES, repeated, strict=False)
+    )
+    customization = tuned_spec()["customization"] | {"validation_share": share}
+    dataset = examined(content, GOLDEN, customization=customization)
+    assert len(dataset.train) >= LIMITS["FINE_TUNING"].least
+    assert len(dataset.validation) <= round(share * len(repeated))
+    times = dict(zip((query.lower() for query in QUERIES), repeated, strict=False))
+    assert len(dataset.train) == sum(repeated) - sum(times[record.key] for record in dataset.validation)
+    if sum(repeated) - sum(sorted(repeated)[-round(share * len(repeated)) :]) >= LIMITS["FINE_TUNING"].least:
+        assert len(dataset.validation) == round(share * len(repeated))
+
+
+def test_few_queries_with_many_records_have_a_validation_set() -> None:
+    dataset = examined(labelled(QUERIES[:6]) * 20, GOLDEN)
+    assert (len(dataset.validation), len(dataset.train)) == (1, 100)
+    assert not any("validation set" in warning for warning in dataset.warnings)
+
+
+def test_a_validation_set_that_was_asked_for_and_is_not_there_is_warned_of() -> None:
+    short = examined(labelled(QUERIES[:8]), GOLDEN)
+    assert short.reasons == [] and short.validation == []
+    (warning,) = [each for each in short.warnings if "validation set" in each]
+    assert warning.startswith("no validation set: 10% of 8 queries cannot be kept back")
+    same = examine(
+        [labelled()], TASK, GOLDEN, "golden.jsonl", GOLDEN[:5], "tasks/clip-search/validation.jsonl"
+    )
+    assert (
+        "no validation set: each query of tasks/clip-search/validation.jsonl is golden, too" in same.warnings
+    )
+    customization = tuned_spec()["customization"] | {"validation_share": 0}
+    unasked = examined(labelled(QUERIES[:8]), GOLDEN, customization=customization)
+    assert not any("validation set" in warning for warning in unasked.warnings)
+
+
 def test_a_given_one_is_used_without_what_is_golden_and_leaves_training() -> None:
     content = labelled([*QUERIES[:5], *TWENTY[:3]])
     given_set = read_validation_set([content], TASK, "validation.jsonl")
