@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from signalbox.run import State
-from tests.builders import QUERIES, labelled, line, truth, tuned_spec
+from tests.builders import OPENINGS, QUERIES, labelled, line, truth, tuned_spec
 from tests.integration.cloud import Cloud
 from tests.unit.template.stack import DATA_BUCKET, PROJECT
 
@@ -87,6 +87,29 @@ def test_a_validation_set_of_an_earlier_attempt_is_not_given_to_the_job(cloud: C
     cloud.finish(run_id)
     # Then the job measures its loss on none of what it trains on
     assert "validationDataConfig" not in cloud.bedrock.jobs[run_id]["request"]
+
+
+NOVA_2_LITE = {"type": "FINE_TUNING", "student": "amazon.nova-2-lite-v1:0:256k"}
+TWO_HUNDRED = [f"{list(OPENINGS)[number % 3]} in the {number} bay" for number in range(200)]
+
+
+def test_nova_2_lite_is_given_every_record_and_no_validation_set(cloud: Cloud) -> None:
+    cloud.upload_task(tuned_spec(customization=NOVA_2_LITE), golden=labelled(TWENTY))
+    run_id = cloud.drop(labelled(TWO_HUNDRED))
+    assert cloud.finish(run_id).state is State.PROMOTED
+    assert "validationDataConfig" not in cloud.bedrock.jobs[run_id]["request"]
+    assert queries_in(cloud.store.get(run_id, "train.jsonl") or b"") == set(TWO_HUNDRED)
+
+
+def test_a_validation_set_that_is_uploaded_for_nova_2_lite_rejects_the_dataset(cloud: Cloud) -> None:
+    cloud.upload_task(tuned_spec(customization=NOVA_2_LITE), golden=labelled(TWENTY))
+    key = "tasks/clip-search/validation.jsonl"
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key=key, Body=labelled(QUERIES[:10]))
+    run = cloud.finish(cloud.drop(labelled(TWO_HUNDRED)))
+    assert run.state is State.REJECTED
+    assert (
+        "Nova 2 Lite takes no validation set (aws-samples/amazon-bedrock-samples, nova_ft_data" in run.reason
+    )
 
 
 def metrics_file(loss: str, *values: float) -> bytes:

@@ -112,7 +112,7 @@ class ReportData:
 def gather(run: Run, task: Task, metrics: dict[str, Any], pipeline: Pipeline) -> ReportData:
     """Read what the report needs beside metrics.json.
 
-    That is bounded by what a run may be: at most 1,000 predictions a candidate, 15,000 training records (streamed
+    That is bounded by what a run may be: at most 1,000 predictions a candidate, 20,000 training records (streamed
     once), and curves. What is missing is left out of the report.
     """
     asked = _asked(run, task, metrics, pipeline)
