@@ -11,6 +11,8 @@ from itertools import combinations, islice
 from typing import Any
 
 from signalbox.answer import Answer
+from signalbox.golden_set import mean_weights
+from signalbox.grading import HIGHEST_GRADE, reward_of, rubric
 from signalbox.near_duplicates import SIMILARITY, Pair, groups, near_duplicates
 from signalbox.personal_data import mask
 from signalbox.records import Record, shortened
@@ -21,6 +23,8 @@ EXAMPLES = 20
 SAME_GRID = 0.95
 """A step is the dataset's own if this share of its answers keep to it."""
 MOST_CONSTANT = 0.5
+HIGH_RUBRIC = 4
+"""From here on the rubric of a constant answer is warned of: an assumption."""
 LEAST_DIFFERENCE = 0.05
 """Mean absolute difference of weights up to which two answers never contradict each other."""
 FEWEST_REPEATED = 20
@@ -47,8 +51,8 @@ def assess(
     Returns
     -------
     dict
-        near_duplicates, near_leakage, teacher_noise, beyond_noise, grid (of weights), constant_answers and scripts;
-        docs/dataset-format.md says what is in each.
+        near_duplicates, near_leakage, teacher_noise, beyond_noise, constant_answers and scripts, of weights also grid
+        and prior_rubric; docs/dataset-format.md says what is in each.
     """
     by_query: dict[str, list[Record]] = {}
     for record in records:
@@ -61,7 +65,7 @@ def assess(
         "near_leakage": near.leakage(split_off),
         "teacher_noise": noise,
         "beyond_noise": _beyond_noise(by_query, near.pairs_of_records(), noise),
-        **({} if isinstance(task.output, Labels) else {"grid": _grid(answers)}),
+        **({} if isinstance(task.output, Labels) else _of_weights(answers)),
         "constant_answers": _constant(answers, task),
         "scripts": _scripts(by_query),
     }
@@ -90,6 +94,13 @@ def warnings(findings: Mapping[str, Any]) -> Iterator[str]:
     grid = findings.get("grid")
     if grid and grid["off_grid"]:
         yield f"answers that leave the steps of {grid['step']:g} that the others keep to: {grid['off_grid']:,}"
+    prior = findings.get("prior_rubric")
+    if prior and prior >= HIGH_RUBRIC:
+        yield (
+            f"one and the same answer to every query, the mean of all, would have a rubric of {prior:.1f} of "
+            f"{HIGHEST_GRADE} (a reward of {reward_of(prior):.2f}), so a high one says little of a student here: gate "
+            "on mae or dominant_share, too, and do not train by it (REINFORCEMENT_FINE_TUNING)"
+        )
     constant = findings["constant_answers"]
     if constant["share"] > MOST_CONSTANT and constant["suspicious"]:
         yield f"{constant['share']:.0%} of the answers are the same one; did the teacher look at the queries?"
@@ -242,6 +253,17 @@ def _grid(answers: Sequence[Record]) -> dict[str, Any]:
         if answers and len(off) <= (1 - SAME_GRID) * len(answers):
             return {"step": step, "off_grid": len(off), "lines": [record.line for record in off[:EXAMPLES]]}
     return {"step": None, "off_grid": 0, "lines": []}
+
+
+def _of_weights(answers: Sequence[Record]) -> dict[str, Any]:
+    given = [record.answer for record in answers if record.answer]
+    prior = Answer(weights=mean_weights(given)) if given else None
+    graded = [rubric(answer, prior) for answer in given]
+    return {
+        "grid": _grid(answers),
+        # What is gained by knowing the answers' mean alone: the rubric is absolute, the answers may hardly differ.
+        "prior_rubric": round(statistics.fmean(graded), 4) if graded else None,
+    }
 
 
 def _keeps_to(step: float, record: Record) -> bool:

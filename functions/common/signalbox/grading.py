@@ -28,6 +28,11 @@ def rubric(reference: Answer, answer: Answer | None) -> int:
     return 2 if fmean(errors) <= 0.30 + CLOSE else LOWEST_GRADE
 
 
+def reward_of(grade: float) -> float:
+    """Return a grade of the rubric as a reward: its share, 0 to 1, of the way from the worst to the best."""
+    return (grade - LOWEST_GRADE) / (HIGHEST_GRADE - LOWEST_GRADE)
+
+
 def absolute_errors(reference: Answer, answer: Answer) -> list[float]:
     """Return how far each weight is from the reference, in the order of the signals."""
     wanted, given = reference.weights or {}, answer.weights or {}

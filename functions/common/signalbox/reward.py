@@ -12,7 +12,7 @@ from typing import Any
 
 from signalbox import embedded_metrics
 from signalbox.answer import Answer, AnswerError, parse_answer
-from signalbox.grading import HIGHEST_GRADE, LOWEST_GRADE, absolute_errors, agrees_on_dominant, rubric
+from signalbox.grading import absolute_errors, agrees_on_dominant, reward_of, rubric
 from signalbox.observability import logger
 from signalbox.task import Labels, Weights
 
@@ -80,7 +80,6 @@ def _graded(sample: Any) -> dict[str, Any]:
         answer = None
     if isinstance(output, Labels):
         return _reward(sample, float(answer is not None), gradable=1.0)
-    share = (rubric(reference, answer) - LOWEST_GRADE) / (HIGHEST_GRADE - LOWEST_GRADE)
     measured = (
         {
             "mae": fmean(absolute_errors(reference, answer)),
@@ -89,7 +88,8 @@ def _graded(sample: Any) -> dict[str, Any]:
         if answer
         else {}
     )
-    return _reward(sample, share, gradable=1.0, valid=float(answer is not None), **measured)
+    score = reward_of(rubric(reference, answer))
+    return _reward(sample, score, gradable=1.0, valid=float(answer is not None), **measured)
 
 
 def _reward(sample: Any, score: float, **metrics: float) -> dict[str, Any]:

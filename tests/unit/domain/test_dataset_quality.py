@@ -34,7 +34,8 @@ def test_a_sound_dataset_has_findings_of_every_kind_and_rejects_nothing() -> Non
     dataset = examined()
     assert set(dataset.quality) == {
         "problem_kinds", "prompt_drift", "personal_data", "near_duplicates", "near_leakage", "teacher_noise",
-        "beyond_noise", "grid", "constant_answers", "scripts", "lengths", "repetitions", "languages", "difficulty",
+        "beyond_noise", "grid", "constant_answers", "prior_rubric", "scripts", "lengths", "repetitions", "languages",
+        "difficulty",
     }  # fmt: skip
     assert dataset.quality["scripts"]["shares"] == {"Latin": 1.0}
     noise = dataset.quality["teacher_noise"]
@@ -113,6 +114,34 @@ def test_answers_that_are_nearly_always_the_same_are_suspicious() -> None:
     assert json.loads(constant["answer"]) == {"picture": 0.4, "sound": 0.3, "words": 0.3}
     assert len(constant["lines"]) == EXAMPLES
     assert sum("67%" in warning for warning in dataset.warnings) == 2
+
+
+def test_answers_so_near_to_their_mean_that_a_constant_one_earns_a_high_rubric_are_warned_of() -> None:
+    # Given different answers to 150 queries, each nearly even
+    near = b"".join(
+        line(query, weights_text(0.3 + n % 7 / 100, 0.35, 0.35 - n % 7 / 100))
+        for n, query in enumerate(QUERIES)
+    )
+    dataset = examine([near], task())
+    # Then the mean of them is within 0.05 of each, and what learns nothing would look good
+    assert dataset.quality["prior_rubric"] == 5.0
+    (warning,) = [each for each in dataset.warnings if "rubric" in each]
+    assert warning.startswith(
+        "one and the same answer to every query, the mean of all, would have a rubric of 5.0 of 5 (a reward of 1.00)"
+    )
+    assert dataset.reasons == []
+
+
+def test_answers_that_differ_leave_a_constant_one_a_low_rubric() -> None:
+    dataset = examined()
+    assert 1 <= dataset.quality["prior_rubric"] <= 2
+    assert not any("rubric" in warning for warning in dataset.warnings)
+
+
+def test_labels_and_unanswered_queries_have_no_rubric() -> None:
+    answered_by_label = b"".join(line(query, "watch") for query in QUERIES)
+    assert "prior_rubric" not in examine([answered_by_label], task(labels_spec())).quality
+    assert examine([prompts()], task()).quality["prior_rubric"] is None
 
 
 def test_lines_with_another_prompt_are_counted_by_kind() -> None:
