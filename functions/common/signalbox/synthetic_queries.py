@@ -4,7 +4,7 @@ import hashlib
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
@@ -15,6 +15,10 @@ from signalbox.query import MAX_QUERY_CHARACTERS, normalise
 
 Source = Literal["template", "file", "teacher"]
 _GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
+_PATIENCE = 5
+"""After so many times as many queries as are wanted were left out, templates have no more that are of use."""
+_LEAST_DRAWN = 0.05
+"""Share of a signal's queries that is drawn at a time, if it lacks any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Selection:
     ----------
     left_out : Counter[str]
         How many queries, by reason: unusable (empty or longer than the API takes), repeated, nearly_repeated,
-        golden (the same as a golden query), nearly_golden.
+        golden (the same as a golden query), nearly_golden, not_tried (see `from_templates`).
     """
 
     golden: Sequence[str] = ()
@@ -94,42 +98,77 @@ class Selection:
             queries = [query for place, query in enumerate(queries, first) if place not in dropped]
 
 
-def from_templates(request: GenerationRequest, selection: Selection, wanted: int) -> None:
+def from_templates(
+    request: GenerationRequest,
+    selection: Selection,
+    wanted: int,
+    beat: Callable[[], None] = lambda: None,
+) -> None:
     """Add queries made of a request's templates to a selection, until it has as many as wanted or none are left.
 
     The same request makes the same queries. What a balance asks for is shared out over the signals that templates
-    name as leading; within a signal each template gives the same number, as far as it has so many.
+    name as leading; within a signal each template gives the same number, as far as it has so many. Slots that differ
+    in a digit give millions of queries that are nearly the same: once five times as many as wanted were left out, the
+    rest counts as not tried.
+
+    Parameters
+    ----------
+    beat : Callable[[], None]
+        Called once a round, as a sign of life.
     """
-    streams, held_before = _streams(request), len(selection.kept)
+    streams, held_before, drawn_so_far = _streams(request), len(selection.kept), 0
     while streams and len(selection.kept) < wanted:
-        drawn: list[Query] = []
-        for leads, share in _shares(request, set(streams)).items():
-            held = sum(query.leads == leads for query in selection.kept)
-            lacking = max(0, math.ceil(share * wanted) - held)
-            taken = list(islice(streams[leads], lacking))
-            if len(taken) < lacking:
-                del streams[leads]
-            drawn += taken
-        if not drawn and len(streams) == len(_shares(request, set(streams))):
-            return
+        drawn = _drawn(request, streams, selection, wanted)
         random.Random(f"{request.seed}/{len(selection.kept)}").shuffle(drawn)
         selection.add(drawn)
+        beat()
+        drawn_so_far += len(drawn)
+        left_out = drawn_so_far - (len(selection.kept) - held_before)
+        if left_out > _PATIENCE * wanted and len(selection.kept) < wanted:
+            selection.left_out["not_tried"] += _combinations(request) - drawn_so_far
+            break
     del selection.kept[max(wanted, held_before) :]
 
 
-def _shares(request: GenerationRequest, leading: set[str]) -> dict[str, float]:
-    """Return the share of the queries to be made for each signal that templates name; "" stands for none named."""
-    if isinstance(request.balance, dict):
-        named = {leads: request.balance.get(leads, 0.0) for leads in leading if leads}
-    else:
-        named = {leads: 1.0 for leads in leading if leads}
-    if not named or not sum(named.values()):
-        return dict.fromkeys(leading, 1 / len(leading)) if leading else {}
-    # Templates that name no signal get what their number would give them.
-    open_share = sum(not t.leads for t in request.templates) / len(request.templates)
+def _drawn(
+    request: GenerationRequest, streams: dict[str, Iterator[Query]], selection: Selection, wanted: int
+) -> list[Query]:
+    """Draw what each signal lacks, and strike out the streams that have no more."""
+    drawn: list[Query] = []
+    for leads, share in _shares(request, streams).items():
+        lacking = math.ceil(share * wanted) - sum(query.leads == leads for query in selection.kept)
+        if lacking <= 0:
+            continue
+        # A last few that are hard to find are not looked for one by one: each time all queries are compared.
+        number = max(lacking, math.ceil(_LEAST_DRAWN * share * wanted))
+        taken = list(islice(streams[leads], number))
+        if len(taken) < number:
+            del streams[leads]
+        drawn += taken
+    return drawn
+
+
+def _shares(request: GenerationRequest, leading: Collection[str]) -> dict[str, float]:
+    """Return the share of the queries to be made for each signal that templates name; "" stands for none named.
+
+    The shares sum to 1, and stand in a fixed order: what is drawn must not depend on a set's, which no seed fixes.
+    """
+    ordered = sorted(leading)
+    asked_for = request.balance if isinstance(request.balance, dict) else dict.fromkeys(ordered, 1.0)
+    named = {leads: asked_for.get(leads, 0.0) for leads in ordered if leads}
     total = sum(named.values())
-    return {leads: share / total * (1 - open_share) for leads, share in named.items()} | (
-        {"": open_share} if "" in leading else {}
+    if not total:
+        return dict.fromkeys(ordered, 1 / len(ordered))
+    # Templates that name no signal get what their number would give them.
+    unnamed = sum(not template.leads for template in request.templates) if "" in leading else 0
+    open_share = unnamed / len(request.templates)
+    shares = {leads: share / total * (1 - open_share) for leads, share in named.items()}
+    return shares | ({"": open_share} if unnamed else {})
+
+
+def _combinations(request: GenerationRequest) -> int:
+    return sum(
+        math.prod(len(request.slots[slot]) for slot in template.slots) for template in request.templates
     )
 
 

@@ -1,8 +1,12 @@
 """Queries from templates: all different, none near a golden query, the same for the same request."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +70,77 @@ def test_templates_are_made_use_of_as_the_balance_asks() -> None:
     # Then a quarter of the queries is of the one
     leads = Counter(query.leads for query in made(asked, 24).kept)
     assert leads == {"picture": 18, "sound": 6}
+
+
+def made_by_another_process(hash_seed: str) -> str:
+    """Return what a request with three signals gives in a process with a hash seed of its own."""
+    program = (
+        "from signalbox.generation_request import GenerationRequest as Request\n"
+        "from signalbox.synthetic_queries import Selection, from_templates\n"
+        "phrases = ['a fox', 'two elms', 'the old quay', 'no snow', 'rooks', 'his bicycle', 'jam', 'dusk', 'paint']\n"
+        "leading = [{'text': f'{leads} of {{a}} {{b}}', 'leads': leads} for leads in ('picture', 'sound', 'words')]\n"
+        "asked = Request(count=100, templates=[*leading, '{a} and {b}'], slots={'a': phrases, 'b': phrases})\n"
+        "selection = Selection()\n"
+        "from_templates(asked, selection, 60)\n"
+        "print([query.text for query in selection.kept])\n"
+    )
+    environment = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_the_same_request_makes_the_same_queries_in_another_process() -> None:
+    assert len({made_by_another_process(hash_seed) for hash_seed in ("1", "2", "3", "4")}) == 1
+
+
+def test_templates_that_name_a_signal_go_on_when_those_that_name_none_run_dry() -> None:
+    words = ["fox", "elm", "quay", "snow", "rook", "bike", "jam", "dusk", "paint", "oak", "moor", "gull"]
+    templates = ["only one", "just two", {"text": "{a} {b} {c}", "leads": "picture"}]
+    asked = request(templates=templates, slots=dict.fromkeys("abc", words))
+    assert len(made(asked, 500).kept) == 500
+
+
+def test_a_signal_that_runs_dry_at_once_leaves_its_places_to_the_others() -> None:
+    # Given a signal whose only query stands there already
+    templates = [{"text": "{thing}, {deed}", "leads": "picture"}, {"text": "just silence", "leads": "sound"}]
+    selection = Selection()
+    selection.add([Query("just silence", "file")])
+    from_templates(request(templates=templates), selection, 25)
+    assert len(selection.kept) == 25
+
+
+NUMBERS = {slot: [str(digit) for digit in range(10)] for slot in "abcdef"}
+"""Slots of a million combinations."""
+
+
+ALIKE = "a very long video about something that nobody has ever seen with number {a}{b}{c}{d}{e}{f}"
+
+
+@pytest.mark.parametrize(
+    ("padding", "reason"), [("", "nearly_repeated"), ("so " * 40, "unusable")], ids=["alike", "too long"]
+)
+def test_templates_whose_queries_are_of_no_use_are_given_up(padding: str, reason: str) -> None:
+    slots = {slot: [padding + digit for digit in digits] for slot, digits in NUMBERS.items()}
+    selection, rounds = Selection(), Counter[str]()
+    from_templates(request(templates=[ALIKE], slots=slots), selection, 100, lambda: rounds.update(["made"]))
+    # The report can say why there are so few
+    assert len(selection.kept) < 100
+    assert 500 < selection.left_out[reason] <= 600
+    assert selection.left_out.total() + len(selection.kept) == 10**6
+    assert selection.left_out["not_tried"] > 999_000
+    assert 1 < rounds["made"] <= 10
+
+
+def test_the_last_few_queries_are_not_looked_for_one_by_one() -> None:
+    selection, rounds = Selection(), Counter[str]()
+    selection.add([Query(f"{number * 7919:x} {number * 104729:x}", "file") for number in range(1, 200)])
+    wanted = len(selection.kept) + 20
+    from_templates(
+        request(templates=[ALIKE], slots=NUMBERS), selection, wanted, lambda: rounds.update(["made"])
+    )
+    assert selection.left_out["not_tried"] > 0
+    assert rounds["made"] <= 100
 
 
 def test_a_template_that_runs_dry_leaves_its_places_to_others() -> None:
