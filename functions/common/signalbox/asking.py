@@ -1,5 +1,6 @@
 """Asking the teacher: by a batch job of Bedrock's, or question by question; both write lines of the same shape."""
 
+import secrets
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.batch_inference import AT_WORK, BatchInference
 from signalbox.bedrock import REFUSED, Busy
-from signalbox.generation_work import Work, folder_of
+from signalbox.generation_work import TimeUp, Work, folder_of
 from signalbox.labelling import Answers, Question, line_to_ask, output_lines, teacher_of
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
@@ -35,12 +36,14 @@ def ask(work: Work, wanted: list[Question]) -> str | None:
     Returns
     -------
     str | None
-        None while they are being answered; then "", or how it ended if it ended early.
+        None while a batch job answers them; then "", or how it ended if it ended early.
 
     Raises
     ------
     Busy
         Bedrock cannot answer for the moment; the answers before are stored.
+    TimeUp
+        The next invocation has to go on; the answers before are stored.
     PermanentFailure
         Bedrock refuses the job.
     """
@@ -86,8 +89,8 @@ def _start(work: Work, wanted: list[Question], batches: BatchInference) -> None:
     work.note(job_arns=generation.job_arns | {str(number): arn}, waiting="")
 
 
-def _one_by_one(work: Work, wanted: list[Question]) -> str | None:
-    """Ask at bounded concurrency, storing answers as they come; None if the next invocation has to go on."""
+def _one_by_one(work: Work, wanted: list[Question]) -> str:
+    """Ask at bounded concurrency, storing answers as they come, each time under a name that no others have."""
     begun, before = time.monotonic(), Answers()
     before.read(work.output(work.generation.state.round), work.task)
     remaining = (question for question in wanted if not before.has(question))
@@ -98,14 +101,13 @@ def _one_by_one(work: Work, wanted: list[Question]) -> str | None:
                 threads.map(lambda line: _outcome(line, teacher_of(work.task), work.pipeline), lines)
             )
             if answered := [outcome for outcome in outcomes if isinstance(outcome, dict)]:
-                name = f"{folder_of(work.generation.state.round)}{chunk[0].record_id}.jsonl.out"
-                work.put(name, b"".join(output_lines(answered)))
+                name = f"{answered[0]['recordId']}-{secrets.token_hex(4)}.jsonl.out"
+                work.put(folder_of(work.generation.state.round) + name, b"".join(output_lines(answered)))
             if busy := next((outcome for outcome in outcomes if isinstance(outcome, Busy)), None):
                 raise busy
             work.note(waiting="")
             if time.monotonic() - begun > AT_WORK_SECONDS:
-                work.pipeline.bus.nudge(work.generation)
-                return None
+                raise TimeUp
     return ""
 
 

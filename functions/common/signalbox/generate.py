@@ -9,9 +9,9 @@ from signalbox import requested_dataset, unlabelled_dataset
 from signalbox.asking import ask
 from signalbox.batch_inference import MAX_FILE_BYTES
 from signalbox.bedrock import Busy
-from signalbox.generation import GenerationState
+from signalbox.generation import Generation, GenerationState
 from signalbox.generation_report import report, summary
-from signalbox.generation_work import REPORT, Work
+from signalbox.generation_work import REPORT, TimeUp, Work
 from signalbox.labelling import Answers, Tokens, labels, teacher_of
 from signalbox.labelling_cost import in_words, way_of
 from signalbox.observability import annotate, discreet, logger
@@ -32,6 +32,9 @@ def receive(request: DatasetObject, pipeline: Pipeline) -> str:
 def generate(generation_id: str, pipeline: Pipeline, role_arn: str) -> None:
     """Do what can be done for a generation; whatever waits is brought back by an event, or by `watch`.
 
+    One invocation at a time: what the teacher is asked at once is asked twice, and paid for twice. Who comes meanwhile
+    leaves it to the one at work.
+
     Parameters
     ----------
     role_arn : str
@@ -39,9 +42,24 @@ def generate(generation_id: str, pipeline: Pipeline, role_arn: str) -> None:
     """
     logger.set_correlation_id(generation_id)
     annotate(generation_id, task_of(generation_id))
-    while (generation := pipeline.generations.load(generation_id)) is not None:
+    generation = pipeline.generations.load(generation_id)
+    if generation is None or generation.state.ended:
+        return
+    try:
+        with pipeline.generations.held(generation) as held:
+            _advance(held, pipeline, role_arn)
+    except Superseded as superseded:
+        logger.info("generation left to another", extra={"reason": str(superseded)})
+    except TimeUp:
+        pipeline.bus.nudge(generation)  # only here, as nobody holds it any more
+
+
+def _advance(held: Generation, pipeline: Pipeline, role_arn: str) -> None:
+    """Take step after step, until one has to wait or none is left."""
+    while (generation := pipeline.generations.load(held.id)) is not None:
         step = _STEPS.get(generation.state)
-        if step is None or not _taken(step, Work(generation, pipeline, role_arn)):
+        mine = generation.held_until == held.held_until
+        if step is None or not mine or not _taken(step, Work(generation, pipeline, role_arn)):
             return
 
 
@@ -49,6 +67,7 @@ def _taken(step: Callable[[Work], bool], work: Work) -> bool:
     """Take one step, and tell whether the generation has advanced by it."""
     try:
         try:
+            work.pipeline.deliver_of(work.generation)  # a move would owe another event in its stead
             return step(work)
         except TaskError as error:
             reasons = [f"{error.source}: {problem}" for problem in error.problems[:_LISTED_REASONS]]
@@ -61,6 +80,8 @@ def _taken(step: Callable[[Work], bool], work: Work) -> bool:
             work.note(waiting=str(busy))
     except Superseded as superseded:
         logger.info("generation already moved on", extra={"reason": str(superseded)})
+    except TimeUp:
+        raise
     except Exception as trouble:
         _note_trouble(work, trouble)
         raise
@@ -82,15 +103,12 @@ def _kind(work: Work) -> ModuleType:
 
 def _begin(work: Work) -> bool:
     """Make or read the queries, and say what their labels will cost: REQUESTED -> LABELLING."""
-    prepared = _kind(work).prepare(work)
-    if prepared is None:
-        return False
+    prepared = work.keep(_kind(work).prepare(work))
     teacher, number = teacher_of(prepared.task), len(prepared.queries)
     way = way_of(prepared.labelling, number * prepared.labelling.samples)
     if way == "batch" and (size := file_size(prepared)) > MAX_FILE_BYTES:
         reason = f"the batch job's file would have {size:,} bytes, at most {MAX_FILE_BYTES:,} can be"
         raise TaskError(work.generation.request.key, [f"{reason}; shorten teacher_prompt, or ask for less"])
-    work.keep(prepared)
     note = f"{number:,} queries, to be labelled by {teacher}, {_WAYS[way]}; {in_words(prepared.estimated)}"
     known = {"queries": number, "teacher": teacher, "estimate": prepared.estimated}
     work.move(GenerationState.LABELLING, note, way=way, summary=known)

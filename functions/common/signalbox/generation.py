@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -21,6 +22,9 @@ _OPEN, _KEPT = "generating", "generated"
 that are over and kept."""
 STALLED = "GenerationStalled"
 _RUN_NUDGED = "RunNudged"
+LEASE = timedelta(seconds=930)
+"""How long an invocation may be at work for a generation, unless it says before that it is done: a little longer than
+the function's Timeout in template.yaml, by which clocks may differ. A test compares the two."""
 
 Way = Literal["batch", "converse"]
 
@@ -86,6 +90,8 @@ class Generation(BaseModel):
         How the teacher is asked in this round.
     job_arns : dict[str, str]
         Batch jobs by round.
+    held_until : datetime | None
+        Until when nobody but the invocation that is at work for it changes it; no two of them have the same moment.
     waiting : str
         What it waits for that cannot go on; "" when nothing.
     outbox : str | None
@@ -113,6 +119,7 @@ class Generation(BaseModel):
     history: list[GenerationMoment] = []
     way: Way = "converse"
     job_arns: dict[str, str] = {}
+    held_until: datetime | None = None
     waiting: str = ""
     outbox: str | None = None
     stalled: bool = False
@@ -133,6 +140,10 @@ class Generation(BaseModel):
     def labels_a_dataset(self) -> bool:
         """Whether it gives answers to the records of a dropped dataset, whose run waits for them."""
         return self.request.key.startswith(DATASETS)
+
+    def is_held(self, at: datetime) -> bool:
+        """Whether an invocation may be at work for it."""
+        return self.held_until is not None and at < self.held_until
 
     @property
     def batch_name(self) -> str:
@@ -177,6 +188,10 @@ class GenerationTable:
             return self.load(generation.id) or generation
         return generation
 
+    def is_known(self, generation_id: str) -> bool:
+        """Tell whether there is a generation of this id, even if it cannot be read."""
+        return self._runs.item(PREFIX + generation_id) is not None
+
     def load(self, generation_id: str) -> Generation | None:
         """Return a generation, or None if there is none of this id."""
         item = self._runs.item(PREFIX + generation_id) if generation_id else None
@@ -193,10 +208,12 @@ class GenerationTable:
     def move(self, generation: Generation, to: GenerationState, note: str = "", **changes: Any) -> Generation:
         """Advance a generation by one conditional write, from which on it owes the event that says so.
 
+        What it owed before is to be delivered first. At its end nobody holds it any more.
+
         Raises
         ------
         Superseded
-            If it is no longer in the state it was loaded in.
+            If it is no longer in the state it was loaded in, or somebody else has been at work for it since.
         """
         if to not in FOLLOWING.get(generation.state, frozenset()):
             raise ValueError(f"{generation.id}: no transition leads from {generation.state} to {to}")
@@ -209,8 +226,56 @@ class GenerationTable:
             "trouble": "",
             "stalled": False,
             "updated_at": moment.at,
+            "held_until": None if to.ended else generation.held_until,
         }
-        return self._changed(generation, changes)
+        return self._changed(generation, changes, expected={"held_until": generation.held_until})
+
+    @contextmanager
+    def held(self, generation: Generation) -> Iterator[Generation]:
+        """Hold a generation while an invocation is at work for it.
+
+        Raises
+        ------
+        Superseded
+            If another is at work for it, or it is no longer as it was loaded.
+        """
+        held = self.take(generation)
+        try:
+            yield held
+        finally:
+            try:
+                self.leave(held)
+            except Superseded:
+                logger.info("generation is held no longer", extra={"generation_id": held.id})
+            except Exception:  # what the work ended with counts; the hold runs out
+                logger.exception("generation still held", extra={"generation_id": held.id})
+
+    def take(self, generation: Generation) -> Generation:
+        """Hold a generation that nobody holds, for as long as an invocation may last; a crash ends it with that.
+
+        Raises
+        ------
+        Superseded
+            If another holds it, or it is no longer as it was loaded.
+        """
+        at = now()
+        if generation.is_held(at):
+            raise Superseded(f"{generation.id} is held until {generation.held_until}")
+        expected = {"held_until": generation.held_until}
+        return self._changed(generation, {"held_until": at + LEASE}, expected=expected)
+
+    def leave(self, generation: Generation) -> None:
+        """Hold a generation no longer, whatever state it has come to.
+
+        Raises
+        ------
+        Superseded
+            If it is not held as it was taken.
+        """
+        let_go = update_of(
+            PREFIX + generation.id, {"held_until": None}, {"held_until": generation.held_until}
+        )
+        self._runs.transact({"Update": let_go})
 
     def delivered(self, generation: Generation) -> None:
         """Note that the event in the outbox has been published."""
@@ -242,9 +307,10 @@ class GenerationTable:
         Raises
         ------
         Superseded
-            If it is no longer in that state.
+            If it is no longer in that state, or somebody else has been at work for it since.
         """
-        return self._changed(generation, changes | {"updated_at": now()})
+        expected = {"held_until": generation.held_until}
+        return self._changed(generation, changes | {"updated_at": now()}, expected=expected)
 
     def _changed(
         self,

@@ -33,15 +33,18 @@ def look_after(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> int
         except Exception:  # one that cannot be healed must not keep the others waiting
             logger.exception("generation not healed", extra={"generation_id": generation.id})
     for request in pipeline.store.dropped_between(now - _SWEPT, now - nudge_after, "requests/"):
-        if request.key.endswith(_ENDING) and pipeline.generations.load(run_id_for(request)) is None:
-            pipeline.bus.nudge(pipeline.generations.receive(request))
-            nudged += 1
+        try:
+            if request.key.endswith(_ENDING) and not pipeline.generations.is_known(run_id_for(request)):
+                pipeline.bus.nudge(pipeline.generations.receive(request))
+                nudged += 1
+        except Exception:  # nor must one that cannot be registered
+            logger.exception("request not registered", extra={"key": request.key})
     return nudged
 
 
 def _heal(generation: Generation, pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> bool:
-    """Publish what is owed, and nudge, announce or end the generation."""
-    if now - generation.updated_at < nudge_after:
+    """Publish what is owed, and nudge, announce or end the generation, unless something is at work for it."""
+    if now - generation.updated_at < nudge_after or generation.is_held(now):
         return False
     if generation.outbox is not None:
         pipeline.deliver_of(generation)

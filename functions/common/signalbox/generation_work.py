@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,10 @@ REQUEST, LABELLING, QUERIES, GATHERED = "request.json", "labelling.json", "queri
 REPORT = "report.json"
 LABELLED = "labelled.jsonl"
 """A dropped dataset with the answers filled in, from which its run goes on."""
+
+
+class TimeUp(Exception):
+    """An invocation has been at work for as long as it should; the next is to go on."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,21 @@ class Work:
         """Every question that the teacher is to answer."""
         return questions(len(self.queries), self.labelling.samples)
 
-    def keep(self, prepared: Prepared) -> None:
-        """Store what is to be labelled, and how."""
-        self.put(TASK, prepared.task.to_json())
-        self.put(LABELLING, prepared.labelling.model_dump_json())
-        self.put(GATHERED, json.dumps(prepared.left_out))
-        self.put(QUERIES, b"".join(output_lines(asdict(query) for query in prepared.queries)))
+    def keep(self, prepared: Prepared) -> Prepared:
+        """Store what is to be labelled, and how, and return it as it is stored.
+
+        What another attempt has stored stands: answers are told apart by the places of their queries, so a list that
+        was asked, or may be being asked, is never replaced by another.
+        """
+        written = output_lines(asdict(query) for query in prepared.queries)
+        for name, content in (
+            (TASK, prepared.task.to_json()),
+            (LABELLING, prepared.labelling.model_dump_json()),
+            (GATHERED, json.dumps(prepared.left_out)),
+            (QUERIES, b"".join(written)),
+        ):
+            self.store.put_once(self.generation.id, name, content)
+        return replace(prepared, task=self.task, labelling=self.labelling, queries=self.queries)
 
     def kept(self, name: str) -> bytes:
         """Return an object of the generation.

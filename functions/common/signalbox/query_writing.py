@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from signalbox.bedrock import REFUSED, Busy
 from signalbox.cost import tokens_of
 from signalbox.generation_request import GenerationRequest, names_of
-from signalbox.generation_work import Work
+from signalbox.generation_work import TimeUp, Work
 from signalbox.labelling import Tokens, teacher_of, tokens_in
 from signalbox.run import PermanentFailure
 from signalbox.synthetic_queries import Query, Selection
@@ -54,8 +54,8 @@ def expense(request: GenerationRequest, task: Task, lacking: int) -> tuple[Token
     return Tokens(-(-lacking // number) * read, lacking * query), Tokens(most * read, most * _MOST_TOKENS)
 
 
-def write(work: Work, request: GenerationRequest, task: Task, selection: Selection, wanted: int) -> bool:
-    """Add queries that the teacher thinks of to a selection, and tell whether that is done.
+def write(work: Work, request: GenerationRequest, task: Task, selection: Selection, wanted: int) -> None:
+    """Add queries that the teacher thinks of to a selection.
 
     Answers are stored as they come, so that an invocation after a crash, or after the time is up, goes on.
 
@@ -63,6 +63,8 @@ def write(work: Work, request: GenerationRequest, task: Task, selection: Selecti
     ------
     Busy
         The teacher could not be asked for the moment.
+    TimeUp
+        The next invocation has to go on.
     PermanentFailure
         Bedrock refuses to ask it.
     """
@@ -83,11 +85,9 @@ def write(work: Work, request: GenerationRequest, task: Task, selection: Selecti
             )
             number += _CONCURRENT
             if len(selection.kept) < wanted and time.monotonic() - begun > AT_WORK_SECONDS:
-                work.pipeline.bus.nudge(work.generation)
-                return False
+                raise TimeUp
             work.note(waiting="")
     del selection.kept[wanted:]
-    return True
 
 
 def written_tokens(work: Work) -> Tokens:

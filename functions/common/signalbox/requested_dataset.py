@@ -22,11 +22,13 @@ from signalbox.task import Task
 _IN_MEMORY_BYTES = 32 * 1024 * 1024
 
 
-def prepare(work: Work) -> Prepared | None:
-    """Make the queries that a request asks for; None if the next invocation has to go on.
+def prepare(work: Work) -> Prepared:
+    """Make the queries that a request asks for.
 
     Raises
     ------
+    TimeUp
+        The next invocation has to go on.
     TaskError
         The request, its task or the task's golden set cannot be used; it asks for more answers than Bedrock takes, or
         may cost more than its budget; too few queries could be made.
@@ -52,8 +54,8 @@ def prepare(work: Work) -> Prepared | None:
     if beyond := excess(task, estimated, request.labelling.budget_usd):
         advice = "raise labelling.budget_usd, or lower count, surplus or labelling.samples; nothing was spent"
         raise TaskError(key, [f"{beyond.reason}; {advice}"])
-    if lacking and not write(work, request, task, selection, wanted_by(request)):
-        return None
+    if lacking:
+        write(work, request, task, selection, wanted_by(request))
     if len(selection.kept) < MIN_RECORDS:
         reason = f"{len(selection.kept)} queries could be made, at least {MIN_RECORDS} are needed"
         raise TaskError(key, [f"{reason}; left out: {dict(selection.left_out)}"])

@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 from signalbox.run import NO_TASK, OF_AN_OLDER_VERSION, DatasetObject
 
 TASK = "task.json"
+UNLABELLED = "unlabelled.json"
+"""What of a dropped dataset the teacher is to answer, as it was priced."""
 TRAIN = "train.jsonl"
 REINFORCEMENT = "reinforcement/"
 """Below it, record files as a reinforcement fine-tuning job takes them."""
@@ -95,6 +97,24 @@ class RunStore:
         self._s3.put_object(
             Bucket=self._bucket, Key=self._key(run_id, name), Body=content, ContentType=content_type
         )
+
+    def put_once(self, run_id: str, name: str, body: bytes | str) -> None:
+        """Write one of a run's objects, unless there is one of its name, which stands."""
+        content_type = _CONTENT_TYPES.get(name.rpartition(".")[2], "application/octet-stream")
+        content = body.encode() if isinstance(body, str) else body
+        try:
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=self._key(run_id, name),
+                Body=content,
+                ContentType=content_type,
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            if (
+                error.response["Error"]["Code"] != "PreconditionFailed"
+            ):  # of a conflict it is not known what stands
+                raise
 
     def get(self, run_id: str, name: str) -> bytes | None:
         """Return one of a run's objects, or None if the run has none of this name."""
