@@ -19,8 +19,6 @@ from signalbox.wording import dollars
 BATCH_PRICE = 0.5
 """The part of the price on demand that batch inference costs (Amazon Bedrock user guide, "Capacity, Limits, and Cost
 Optimization": 50% cost savings against on-demand)."""
-_ROUNDS = 2
-"""What has no usable answer is asked for once more; at most that is everything."""
 
 
 def estimate(
@@ -52,14 +50,16 @@ def estimate(
     -------
     dict
         `answers`, `way`, `tokens_read` and `tokens_written`; `usd` and `at_most_usd` (every answer as long as the task
-        allows, and all of them asked for again), `prices_of` and `region`, or `unknown` with the reason.
+        allows, and as many of them asked for again as cost the most), `prices_of` and `region`, or `unknown` with the
+        reason.
     """
     asked = number * labelling.samples
     way = way_of(labelling, asked)
     longest = customization_tokens(task)
     read = tokens_of([task.teacher_prompt or task.prompt]) + _mean(queries, default=longest)
     labels = Tokens(asked * read, asked * min(longest, _mean(answers, default=longest)))
-    most = Tokens(_ROUNDS * asked * read, _ROUNDS * asked * longest)
+    again, way_again = _dearest_retry(labelling, asked)
+    first, second = (Tokens(number * read, number * longest) for number in (asked, again))
     expected, at_most = writing
     said = {
         "answers": asked,
@@ -69,7 +69,8 @@ def estimate(
     }
     try:
         usd, prices_of = _usd(task, [(labels, way), (expected, "converse")], region)
-        at_most_usd, _ = _usd(task, [(most, way), (at_most, "converse")], region)
+        dearest: list[tuple[Tokens, Way]] = [(first, way), (second, way_again), (at_most, "converse")]
+        at_most_usd, _ = _usd(task, dearest, region)
     except PriceUnknown as unknown:
         return said | {"unknown": str(unknown)}
     return said | {
@@ -91,6 +92,17 @@ def estimate_of(
 def way_of(labelling: Labelling, number: int) -> Way:
     """Choose how to ask so many questions: Bedrock takes no batch job of fewer than it says."""
     return "converse" if number < MIN_RECORDS or labelling.mode == "converse" else "batch"
+
+
+def _dearest_retry(labelling: Labelling, asked: int) -> tuple[int, Way]:
+    """Return how many answers that are asked for once more cost the most, and how they are asked for.
+
+    That is all of them, unless so few are a batch that the most that is asked one by one costs more.
+    """
+    fewer = min(asked, MIN_RECORDS - 1)
+    if way_of(labelling, asked) == "batch" and asked * BATCH_PRICE < fewer:
+        return fewer, "converse"
+    return asked, way_of(labelling, asked)
 
 
 def counted(task: Task, parts: Sequence[tuple[Tokens, Way]], region: str) -> dict[str, Any]:

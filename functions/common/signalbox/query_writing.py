@@ -50,8 +50,9 @@ def expense(request: GenerationRequest, task: Task, lacking: int) -> tuple[Token
         tokens_of([_INSTRUCTIONS, brief]),
         fmean([tokens_of([seed]) for seed in request.seeds] or [_QUERY]),
     )
-    most = _most_asks(lacking, number)
-    return Tokens(-(-lacking // number) * read, lacking * query), Tokens(most * read, most * _MOST_TOKENS)
+    asks, most = _asks(lacking, number), _most_asks(lacking, number)
+    written = asks * min(number * query, _MOST_TOKENS)
+    return Tokens(asks * read, written), Tokens(most * read, most * _MOST_TOKENS)
 
 
 def write(work: Work, request: GenerationRequest, task: Task, selection: Selection, wanted: int) -> None:
@@ -102,8 +103,14 @@ def _an_answer(request: GenerationRequest, task: Task, lacking: int) -> int:
     return max(_FEWEST_AN_ANSWER, min(_MOST_AN_ANSWER, -(-lacking // turns)))
 
 
+def _asks(queries: int, an_answer: int) -> int:
+    """Return how often the teacher is asked for so many queries, as it is asked several times at once."""
+    at_once = an_answer * _CONCURRENT
+    return _CONCURRENT * -(-queries // at_once)
+
+
 def _most_asks(lacking: int, an_answer: int) -> int:
-    return max(_CONCURRENT, _PATIENCE * -(-lacking // an_answer))
+    return _asks(_PATIENCE * lacking, an_answer)
 
 
 def _kinds(request: GenerationRequest) -> Sequence[str]:

@@ -30,6 +30,15 @@ def test_a_batch_is_estimated_at_half_the_price() -> None:
     assert in_words(known) == "estimate $0.124, at most $0.728"
 
 
+@pytest.mark.parametrize("number", [100, 150, 197, 198, 199, 400])
+def test_the_most_is_what_the_worst_second_round_comes_to(number: int) -> None:
+    known = estimate(taught(), Labelling(), ["y" * 40], number, ["z" * 200], REGION)
+    # Given that any number may be missing after the first round, of which fewer than 100 are asked at the full price
+    once = (110 * 0.8 + 200 * 3.2) / 1e6
+    seconds = [once * missing * (1 if missing < 100 else 0.5) for missing in range(number + 1)]
+    assert known["at_most_usd"] == pytest.approx(number * once / 2 + max(seconds), abs=1e-4)
+
+
 def test_few_are_asked_one_by_one_and_so_are_queries_thought_of_both_at_the_full_price() -> None:
     asked = estimate(taught(), Labelling(), ["y" * 40], 99, ["z" * 200], REGION)
     assert asked["way"] == "converse"
