@@ -2,10 +2,14 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from signalbox import validate
+from signalbox.generation import Generation
+from signalbox.release import Expense
 from signalbox.run import Run, State
 from tests.builders import (
     PROMPT,
@@ -185,3 +189,86 @@ def test_a_dataset_that_is_gone_fails_the_run(cloud: Cloud) -> None:
     run = cloud.finish(run_id)
     assert run.state is State.FAILED
     assert run.failure is not None and "drop the dataset again" in run.failure.remedy
+
+
+def held(cloud: Cloud, **dataset: Any) -> str:
+    """Drop a dataset whose labels a budget holds, and return the id of its run, which waits."""
+    cloud.upload_task(task_with(embedded_spec(), budget_usd=0.01, **dataset))
+    run_id = cloud.drop(prompts())
+    cloud.settle()
+    assert cloud.run(run_id).awaits is not None
+    return run_id
+
+
+def asked_of(cloud: Cloud, run_id: str) -> Generation:
+    generation = cloud.pipeline().generations.load(run_id)
+    assert generation is not None
+    return generation
+
+
+def test_a_release_is_of_what_was_priced(cloud: Cloud) -> None:
+    # Given a run that waits, with a price for answers of 200 tokens at most
+    run_id = held(cloud)
+    priced = cloud.run(run_id).awaits.usd["at_most"]
+    # When its task is pushed again with answers of twenty times that, before a person releases it
+    dear = embedded_spec()
+    dear["customization"] = dear["customization"] | {"max_response_tokens": 4000}
+    cloud.upload_task(task_with(dear, budget_usd=0.01))
+    cloud.ask("ReleaseRequested", run_id=run_id, by="ada")
+    # Then what is done is what was released
+    run = cloud.finish(run_id)
+    assert run.state is State.PROMOTED
+    assert asked_of(cloud, run_id).summary["estimate"]["at_most_usd"] == pytest.approx(priced)
+    assert cloud.read(run_id, "task.json")["customization"]["max_response_tokens"] == 200
+
+
+def test_a_golden_set_that_goes_after_the_pricing_makes_nothing_dearer(cloud: Cloud) -> None:
+    golden = f"tasks/{embedded_spec()['name']}/golden.jsonl"
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key=golden, Body=labelled(QUERIES[:30]))
+    run_id = held(cloud)
+    cloud.s3.delete_object(Bucket=DATA_BUCKET, Key=golden)
+    cloud.ask("ReleaseRequested", run_id=run_id, by="ada")
+    cloud.finish(run_id)
+    assert asked_of(cloud, run_id).summary["counts"]["queries"] == 120
+
+
+def test_no_more_is_asked_than_was_estimated(cloud: Cloud) -> None:
+    # Given a live run, on whose golden set a dataset of nothing but prompts is measured
+    cloud.upload_task(embedded_spec())
+    cloud.finish(cloud.drop(labelled()))
+    cloud.upload_task(task_with(embedded_spec()))
+    # When prompts are dropped, of which the golden ones need no answer
+    run_id = cloud.drop(prompts())
+    run = cloud.finish(run_id)
+    (note,) = (moment.note for moment in run.history if moment.state is State.LABELLING)
+    # Then the teacher is asked as many as the run said it would be
+    said = asked_of(cloud, run_id).summary
+    assert 0 < said["counts"]["queries"] < 150
+    assert f"is asked {said['counts']['queries']:,} queries" in note
+
+
+def test_a_late_duplicate_does_not_put_a_released_run_back_to_waiting(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a second delivery of the dataset's event, still at work while the run is held and released
+    cloud.upload_task(task_with(embedded_spec(), budget_usd=0.01))
+    examine = validate.examine
+
+    def overtaken(*arguments: Any) -> Any:
+        monkeypatch.setattr(validate, "examine", examine)
+        (run,) = cloud.runs.of_task("clip-search")
+        validate.validate(run.id, cloud.pipeline())
+        cloud.lose("RunNudged")
+        cloud.ask("ReleaseRequested", run_id=run.id, by="ada")
+        cloud.settle()
+        return examine(*arguments)
+
+    monkeypatch.setattr(validate, "examine", overtaken)
+    run_id = cloud.drop(prompts())
+    cloud.settle()
+    # Then it stays released
+    run = cloud.run(run_id)
+    assert (run.awaits, run.released) == (None, [Expense.LABELLING])
+    cloud.age(run_id, timedelta(minutes=10))
+    assert cloud.finish(run_id).state is State.PROMOTED
+    assert len(cloud.published("ReleaseAwaited")) == 1

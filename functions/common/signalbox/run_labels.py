@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from signalbox.dataset import Dataset
+from signalbox.budget import Excess
 from signalbox.generation import GenerationState
 from signalbox.labelling import teacher_of
-from signalbox.labelling_cost import estimate_of, excess, in_words
+from signalbox.labelling_cost import excess, in_words
 from signalbox.pipeline import Pipeline
 from signalbox.release import Expense
-from signalbox.run import DatasetObject, PermanentFailure, Run, State
+from signalbox.run import DatasetObject, PermanentFailure, Run, State, Superseded
 from signalbox.store import TASK
-from signalbox.task import Task
-from signalbox.unlabelled_dataset import labelled_dataset
+from signalbox.unlabelled_dataset import Unlabelled, labelled_dataset
 
 
 class LabellingRejected(Exception):
@@ -31,26 +30,30 @@ class Labelled:
     summary: dict[str, Any]
 
 
-def have_labelled(run: Run, task: Task, dataset: Dataset, pipeline: Pipeline) -> None:
+def have_labelled(run: Run, unlabelled: Unlabelled, pipeline: Pipeline) -> None:
     """Have the teacher answer what has no answer, once it keeps within the task's budget or a person has released it.
 
-    The run keeps its task, by which it goes on: RECEIVED -> LABELLING.
+    RECEIVED -> LABELLING.
     """
-    estimated = estimate_of(dataset.train, dataset.to_label, task, pipeline.bedrock.region)
+    task, estimated = unlabelled.task, unlabelled.estimate
     beyond = excess(task, estimated, task.dataset.budget_usd)
     if beyond is not None and Expense.LABELLING not in run.released:
-        run = (
-            pipeline.runs.load(run.id) or run
-        )  # as the signs of life have left it that it gave while it was read
-        pipeline.await_release(run, Expense.LABELLING, beyond.reason, beyond.usd)
+        _hold(run, beyond, pipeline)
         return
     pipeline.store.put(run.id, TASK, task.to_json())
     generation = pipeline.generations.receive(run.dataset)
-    counts = dataset.counts
-    note = f"{counts['prompt_only']:,} of {counts['records']:,} records have no answer; {teacher_of(task)} is asked "
-    note += f"{len(dataset.to_label):,} queries, {in_words(estimated)}"
+    note = f"{unlabelled.prompt_only:,} of {unlabelled.records:,} records have no answer; {teacher_of(task)} is asked "
+    note += f"{len(unlabelled.queries):,} queries, {in_words(estimated)}"
     pipeline.advance(run, State.LABELLING, event=None, note=note, patience=task.patience)
     pipeline.bus.nudge(generation)
+
+
+def _hold(run: Run, beyond: Excess, pipeline: Pipeline) -> None:
+    """Let a run wait for its release, unless it does or has got it while this invocation was reading its dataset."""
+    read = pipeline.runs.load(run.id)  # as the signs of life have left it that it gave meanwhile
+    if read is None or read.state is not run.state or read.awaits or Expense.LABELLING in read.released:
+        raise Superseded(f"{run.id} was held or released meanwhile")
+    pipeline.await_release(read, Expense.LABELLING, beyond.reason, beyond.usd)
 
 
 def labels_of(run: Run, pipeline: Pipeline) -> Labelled | None:

@@ -111,9 +111,8 @@ class RunStore:
                 IfNoneMatch="*",
             )
         except ClientError as error:
-            if (
-                error.response["Error"]["Code"] != "PreconditionFailed"
-            ):  # of a conflict it is not known what stands
+            # After a conflict of two writes it is not known which stands: that is tried again.
+            if error.response["Error"]["Code"] != "PreconditionFailed":
                 raise
 
     def get(self, run_id: str, name: str) -> bytes | None:

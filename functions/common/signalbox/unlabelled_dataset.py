@@ -3,21 +3,24 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
+
+from pydantic import BaseModel
 
 from signalbox.answer import Answer
-from signalbox.dataset import GoldenError, without_answer
+from signalbox.dataset import Dataset
 from signalbox.generation import FOLDER
 from signalbox.generation_request import Labelling
 from signalbox.generation_work import LABELLED, Work
-from signalbox.golden_sources import golden_of_task
 from signalbox.labelling import Label
 from signalbox.labelling_cost import estimate_of
 from signalbox.personal_screen import Screen
+from signalbox.pipeline import Pipeline
 from signalbox.prepared import Finished, Prepared
 from signalbox.query import normalise
 from signalbox.records import Problem, Record, lines_of, read_records
 from signalbox.run import DatasetObject, PermanentFailure
-from signalbox.store import TASK
+from signalbox.store import UNLABELLED
 from signalbox.synthetic_queries import Query
 from signalbox.task import Task
 
@@ -25,28 +28,65 @@ _IN_MEMORY_BYTES = 32 * 1024 * 1024
 _UPLOAD = "drop the dataset again"
 
 
-def prepare(work: Work) -> Prepared:
-    """Read of a dropped dataset which queries have no answer.
+class Unlabelled(BaseModel):
+    """What of a dropped dataset the teacher is to answer, as it was priced: this is asked, and nothing else.
 
-    The task is that of the run, which `validate` has written; so its budget has been kept to.
+    A run keeps the first that it has written. So whatever happens to its task, to the golden sets or to the live run
+    while it waits for a person, what is released is what the person was told of.
+
+    Attributes
+    ----------
+    task : Task
+        By which the teacher is asked, and the run goes on.
+    records, prompt_only : int
+        How many usable records the dataset has, and how many of them without an answer.
+    queries : list[str]
+        Each once, without those that need no answer.
+    estimate : dict
+        What the answers cost; see `labelling_cost.estimate`.
+    """
+
+    task: Task
+    records: int
+    prompt_only: int
+    queries: list[str]
+    estimate: dict[str, Any]
+
+
+def priced(run_id: str, dataset: Dataset, task: Task, pipeline: Pipeline) -> Unlabelled:
+    """Price what a run's dataset lacks, and keep it; what another invocation has kept before stands."""
+    unlabelled = Unlabelled(
+        task=task,
+        records=dataset.counts["records"],
+        prompt_only=dataset.counts["prompt_only"],
+        queries=[record.query for record in dataset.to_label],
+        estimate=estimate_of(dataset.train, dataset.to_label, task, pipeline.bedrock.region),
+    )
+    pipeline.store.put_once(run_id, UNLABELLED, unlabelled.model_dump_json(by_alias=True))
+    return kept_for(run_id, pipeline) or unlabelled
+
+
+def kept_for(run_id: str, pipeline: Pipeline) -> Unlabelled | None:
+    """Return what a run has kept of what the teacher is to answer, or None if it has not come to that."""
+    content = pipeline.store.get(run_id, UNLABELLED)
+    return None if content is None else Unlabelled.model_validate_json(content)
+
+
+def prepare(work: Work) -> Prepared:
+    """Read which queries of a dropped dataset have no answer, as its run has priced and kept them.
 
     Raises
     ------
     PermanentFailure
-        The dataset, its task or the task's golden set is gone, or cannot be used any more.
+        The dataset, or what the run has kept, is gone.
     """
-    content = work.pipeline.store.get(work.generation.id, TASK)
-    if content is None:
-        raise PermanentFailure("label", f"{TASK} of run {work.generation.id} is gone", _UPLOAD)
-    task = Task.model_validate_json(content)
-    try:
-        golden = golden_of_task(task, work.pipeline)
-    except GoldenError as error:
-        raise PermanentFailure("label", str(error), "mend it, then " + _UPLOAD) from error
-    records = [entry for entry in _entries(work, task) if isinstance(entry, Record)]
-    asked = without_answer(records, golden.records if golden else [])
-    estimated = estimate_of(records, asked, task, work.pipeline.bedrock.region)
-    return Prepared(task, Labelling(), [Query(record.query, "file") for record in asked], {}, estimated)
+    _content(work)  # before money is spent on a dataset that is gone
+    asked = kept_for(work.generation.id, work.pipeline)
+    if asked is None:
+        raise PermanentFailure("label", f"{UNLABELLED} of run {work.generation.id} is gone", _UPLOAD)
+    return Prepared(
+        asked.task, Labelling(), [Query(text, "file") for text in asked.queries], {}, asked.estimate
+    )
 
 
 def finish(work: Work, labelled: list[Label], why: str) -> Finished:

@@ -28,6 +28,7 @@ from signalbox.run_labels import LabellingRejected, have_labelled, labels_of
 from signalbox.spec import TaskError
 from signalbox.store import GOLDEN, TASK, TASK_VALIDATION_SET, TRAIN, VALIDATION, VALIDATION_SET
 from signalbox.task import NAME_LENGTH, Task
+from signalbox.unlabelled_dataset import kept_for, priced
 
 _LISTED_IN_EVENT = 5
 _IN_MEMORY_BYTES = 16 * 1024 * 1024
@@ -68,12 +69,15 @@ def validate(run: Run, pipeline: Pipeline) -> None:
 
 def _begin(run: Run, pipeline: Pipeline) -> None:
     """Look at the dataset as it was dropped; if the task says so, the teacher labels it before it is used."""
-    task = _task_of(run, pipeline)
-    dataset = _examined(run, run.dataset, task, pipeline)
-    if dataset.to_label:
-        have_labelled(run, task, dataset, pipeline)
-    else:
-        _accept(run, task, dataset, pipeline)
+    unlabelled = kept_for(run.id, pipeline)
+    if unlabelled is None:
+        task = _task_of(run, pipeline)
+        dataset = _examined(run, run.dataset, task, pipeline)
+        if not dataset.to_label:
+            _accept(run, task, dataset, pipeline)
+            return
+        unlabelled = priced(run.id, dataset, task, pipeline)
+    have_labelled(run, unlabelled, pipeline)
 
 
 def _go_on(run: Run, pipeline: Pipeline) -> None:
