@@ -15,6 +15,7 @@ from aws_xray_sdk.core.context import Context
 from aws_xray_sdk.core.recorder import AWSXRayRecorder
 
 from signalbox import observability
+from signalbox.generation import GenerationState
 from signalbox.route import Router
 from signalbox.run import State
 from signalbox.store import STUDENT
@@ -31,6 +32,8 @@ from tests.builders import (
     weights_text,
 )
 from tests.integration.cloud import FUNCTIONS, Cloud
+from tests.integration.test_generation import finished, request
+from tests.unit.template.stack import DATA_BUCKET
 
 MARK = "Qx7Zebra"
 """Stands in every query, answer and record of these tests."""
@@ -203,6 +206,23 @@ def test_a_record_that_cannot_be_used_is_told_of_without_what_it_says(
     said = overheard()
     assert run.id in said["events"]
     assert_discreet(said)
+
+
+@pytest.mark.parametrize("content", [UNUSABLE[0], UNUSABLE[1], UNUSABLE[5]], ids=["cut", "answer", "key"])
+def test_a_file_of_queries_that_cannot_be_used_is_told_of_without_what_it_says(
+    cloud: Cloud, overheard: Callable[[], dict[str, str]], content: bytes
+) -> None:
+    # Given a request for the labels of a file in which one record cannot be used
+    cloud.upload_task(embedded_spec())
+    folder = {"Bucket": DATA_BUCKET, "Key": "requests/clip-search/queries.jsonl"}
+    cloud.s3.put_object(**folder, Body=prompts() + content)
+    generation = finished(cloud, request(cloud, {"count": 120, "queries": "queries.jsonl"}))
+    # Then the line is named everywhere, and what it says nowhere
+    assert generation.state is GenerationState.REJECTED
+    assert f"line {len(QUERIES) + 1}: " in generation.reasons[0]
+    said = overheard()
+    assert generation.id in said["events"]
+    assert_discreet(said | {"generation": generation.model_dump_json()})
 
 
 SPOILT = {
