@@ -1,6 +1,5 @@
 """Where logs lie, on this machine or in S3, and how they are read: line by line, whatever is broken."""
 
-import gzip
 import io
 import re
 import zlib
@@ -8,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,8 @@ _PIECE_BYTES = 256 * 1024
 _AHEAD = 8
 _SMALL_BYTES = 4 * 1024 * 1024
 _GZIP = b"\x1f\x8b"
+_GZIP_MEMBER = 16 + zlib.MAX_WBITS
+"""`wbits` of a member of a gzip file (zlib, inflateInit2)."""
 _ENDS = re.compile(rb'\n|(?<=\})[ \t\r]*(?=\{"(?:messageType|owner)")')
 """Where a line ends; Firehose writes the envelopes of a subscription one after the other, with nothing between."""
 _IS_DATA = re.compile(r"(^|/)data/[^/]+$")
@@ -96,18 +98,14 @@ def files_of(
     Raises
     ------
     CannotUse
-        There is nothing at the source.
+        There is no such path, or the address cannot be listed. Where there are no log files, there are none.
     """
-    files = _objects(source, s3(), wanted) if source.startswith("s3://") else _paths(Path(source), wanted)
-    found = False
-    for file in files:
-        found = True
-        yield file
-    if not found:
-        raise CannotUse(f"there are no log files at {source}, or none of that time")
+    return _objects(source, s3(), wanted) if source.startswith("s3://") else _paths(Path(source), wanted)
 
 
 def _paths(source: Path, wanted: Callable[[str], bool]) -> Iterator[LogFile]:
+    if not source.exists():
+        raise CannotUse(f"there is nothing at {source}")
     if source.is_file():
         files = [source]
     else:
@@ -192,29 +190,46 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes | None]:
 
 
 def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield a file's content, unpacked as often as it is packed: Firehose may compress what is compressed already."""
-    head = stream.read(_PIECE_BYTES)
-    whole = _Rejoined(head, stream)
-    if head.startswith(_GZIP):
-        yield from _pieces(gzip.GzipFile(fileobj=whole))  # type: ignore[arg-type]
-        return
-    while piece := whole.read(_PIECE_BYTES):
-        yield piece
+    """Return a file's content, unpacked as often as it is packed: Firehose may compress what is compressed already."""
+    return _unpacked_as_often(iter(lambda: stream.read(_PIECE_BYTES), b""))
 
 
-class _Rejoined:
-    """A file of which the beginning has been read already; an S3 body cannot be set back."""
+def _unpacked_as_often(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    head = b""
+    while len(head) < len(_GZIP) and (piece := next(pieces, b"")):
+        head += piece
+    whole = chain((head,), pieces)
+    return _unpacked_as_often(_inflated(whole)) if head.startswith(_GZIP) else whole
 
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head = head
-        self._rest = rest
 
-    def read(self, size: int = -1) -> bytes:
-        if self._head:
-            taken = self._head if size < 0 else self._head[:size]
-            self._head = self._head[len(taken) :]
-            return taken
-        return self._rest.read(size) if size >= 0 else self._rest.read()
+def _inflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Unpack gzip, one member after the other, and hand over all that comes before a break.
+
+    Raises
+    ------
+    zlib.error, EOFError
+        Where it breaks: what `gzip.GzipFile` raises before it has handed over what it had unpacked.
+    """
+    member = zlib.decompressobj(_GZIP_MEMBER)
+    for packed in pieces:
+        while packed:
+            if member.eof:
+                packed = packed.lstrip(b"\0")  # padding, as gzip leaves it out, too
+                member = zlib.decompressobj(_GZIP_MEMBER) if packed else member
+                continue
+            before = member.copy()
+            try:
+                unpacked = member.decompress(packed, _PIECE_BYTES)
+            except zlib.error:
+                for byte in packed:  # raises at the one that is at fault
+                    yield before.decompress(bytes((byte,)))
+                raise
+            packed = member.unused_data if member.eof else member.unconsumed_tail
+            yield unpacked
+    while unpacked := member.decompress(b"", _PIECE_BYTES):
+        yield unpacked
+    if not member.eof:
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
 
 
 def _unpacked(stream: IO[bytes]) -> bytes:

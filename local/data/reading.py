@@ -87,5 +87,6 @@ def moment(text: str | None, option: str, *, end: bool = False) -> datetime | No
             f"{option} wants a date or a moment such as 2026-11-21T08:00, not {text!r}"
         ) from error
     if end and is_date:
-        found += timedelta(days=1)
+        last_day = found.date() == date.max
+        found = datetime.max if last_day else found + timedelta(days=1)
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -309,3 +309,82 @@ def test_what_is_made_is_what_the_pipeline_takes(folder: Path, capsys: pytest.Ca
     _, records = made(folder, capsys)
     assert len(records) == len({normalise(query) for query in QUERIES})
     assert main(["data", "check", str(folder / "real.jsonl"), "--task", str(folder / "clip-search")]) == 0
+
+
+SMALL = lines(*(converse(f"{place:x} {random.Random(place).getrandbits(99):x}") for place in range(300)))
+WHOLE = packed(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("content", "least"),
+    [
+        (WHOLE[: len(WHOLE) // 2], 100),
+        (WHOLE[:-1], 300),
+        (WHOLE + b"garbage", 300),
+        (WHOLE[: len(WHOLE) // 2] + bytes(64) + WHOLE[len(WHOLE) // 2 + 64 :], 100),
+        (WHOLE[:-8] + bytes(8), 300),
+        (packed(WHOLE)[:-1], 300),
+        (packed(WHOLE + b"garbage"), 300),
+        (WHOLE + packed(lines(converse("more")))[:-9], 300),
+        (WHOLE[:2], 0),
+    ],
+    ids=[
+        "half",
+        "cut",
+        "trailing",
+        "spoilt",
+        "checksum",
+        "twice, cut",
+        "twice, trailing",
+        "members",
+        "start",
+    ],
+)
+def test_a_small_file_that_breaks_off_is_used_up_to_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: bytes, least: int
+) -> None:
+    (folder / "logs" / "one.json.gz").write_bytes(content)
+    figures, records = made(folder, capsys, code=7 if least else 4)
+    assert len(records) >= least
+    last = figures["faults"][-1]
+    assert last["reason"].startswith("cannot be read from here on")
+    assert last["line"] == figures["entries"] + figures["unreadable"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [packed(SMALL[:99]) + packed(SMALL[99:]), WHOLE + bytes(512), packed(packed(WHOLE)), packed(b"") + WHOLE],
+    ids=["members", "padding", "three times", "an empty member"],
+)
+def test_a_whole_file_is_read_whole_however_it_is_packed(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (folder / "logs" / "one.json.gz").write_bytes(content)
+    figures, records = made(folder, capsys)
+    assert (len(records), figures["faults"]) == (300, [])
+
+
+def test_files_none_of_which_is_of_the_time_are_no_fault_of_the_command_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hour = folder / "logs" / "2026" / "11" / "20" / "09"
+    hour.mkdir(parents=True)
+    (hour / "one.json").write_bytes(lines(converse("one")))
+    figures, _ = made(folder, capsys, "--since", "2026-12-01", code=4)
+    assert (figures["files"], figures["records"]) == (0, 0)
+
+
+def test_a_source_that_is_not_there_is_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--task", str(folder / "clip-search"), "--out", str(folder / "real.jsonl")]
+    assert main(["data", "from-logs", str(folder / "lost"), *arguments]) == 2
+    assert "there is nothing at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("until", "code"), [("9999-12-31", 0), ("9999-12-30", 0), ("0001-01-01", 4), ("2026-11-20", 0)]
+)
+def test_a_span_may_end_with_the_last_day_there_is(
+    folder: Path, capsys: pytest.CaptureFixture[str], until: str, code: int
+) -> None:
+    (folder / "logs" / "one.json").write_bytes(lines(converse("one")))
+    made(folder, capsys, "--until", until, code=code)

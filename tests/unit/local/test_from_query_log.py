@@ -73,3 +73,8 @@ def test_a_broken_line_is_named_and_not_quoted(folder: Path, capsys: pytest.Capt
     assert [record.query for record in records] == ["one"]
     (fault,) = figures["faults"]
     assert (fault["line"], fault["reason"]) == (2, "no line of a query log")
+
+
+def test_an_empty_log_is_said_to_have_no_query(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures, _ = made(folder, capsys, code=4)
+    assert (figures["files"], figures["records"]) == (0, 0)
