@@ -6,6 +6,7 @@ import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -13,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import stack
 from local.console import PREFIX
-from local.settings import CREDENTIALS, HOST, REGION, STACK
+from local.settings import API_PORT, CREDENTIALS, HOST, PORT, REGION, STACK
 from signalbox.run import RunTable
 
 
@@ -60,6 +61,15 @@ class App:
         # Its own region and addresses; AWS_ENDPOINT_URL holds for it as for the AWS CLI.
         own = config.merge(Config(region_name=self.session.region_name, proxies=None))
         return self.session.client(service, config=own)
+
+    @property
+    def port_options(self) -> str:
+        """The options with which a command line reaches the same app on this machine; "" where none are needed."""
+        if self.endpoint is None:
+            return ""
+        given = [("--port", self.endpoint, PORT), ("--api-port", self.api, API_PORT)]
+        ports = [(name, urlsplit(address).port, default) for name, address, default in given]
+        return "".join(f" {name} {port}" for name, port, default in ports if port != default)
 
     @cached_property
     def functions(self) -> frozenset[str]:

@@ -13,7 +13,6 @@ from local.client import App
 from signalbox.run import Moment, Run, State
 
 POLL_SECONDS = 0.25
-_RELEASE = "for a person: python -m local release {0}, or {0} --end --reason WHY"
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,10 @@ def follow(app: App, run_id: str, pause: Callable[[float], None] = time.sleep) -
             for moment in run.history[told:]:
                 yield transition(run, moment)
             told = len(run.history)
-            waits = _RELEASE.format(run.id) if run.awaits else run.waiting
-            if waits and waits != waiting:
-                yield Update("waiting", datetime.now(UTC), waits, run.state, run)
-            waiting = waits
+            waited_for = f"for a person: {release_commands(app, run_id)}" if run.awaits else run.waiting
+            if waited_for and waited_for != waiting:
+                yield Update("waiting", datetime.now(UTC), waited_for, run.state, run)
+            waiting = waited_for
             if run.state.ended and run.outbox is None:  # its results are written before its last event is out
                 return
             if run.state == State.TRAINING and run.job_arn:
@@ -62,6 +61,19 @@ def follow(app: App, run_id: str, pause: Callable[[float], None] = time.sleep) -
                     yield Update("job", datetime.now(UTC), phase, run.state, run)
                 job = phase or job
         pause(POLL_SECONDS)
+
+
+def release_commands(app: App, run_id: str) -> str:
+    """Return both command lines that answer a run that awaits a release."""
+    command = f"python -m local release {run_id}{app.port_options}"
+    return f"{command} (lets it go on), or {command} --end --reason WHY (ends it)"
+
+
+def waits(run: Run) -> str:
+    """Say what a run waits for; "" if for nothing."""
+    if run.awaits:
+        return f"waits {run.waiting}"
+    return f"waiting: {run.waiting}" if run.waiting else ""
 
 
 def transition(run: Run, moment: Moment) -> Update:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from local.compare import Evaluated, cell, grades
-from local.progress import Update
+from local.progress import Update, waits
 from signalbox import measures
 from signalbox.run import Run, State
 
@@ -144,7 +144,7 @@ def runs_table(runs: Iterable[Run]) -> Table:
     for run in runs:
         colour = COLOURS.get(run.state, "cyan")
         state = f"[{colour}]{run.state}[/{colour}]"
-        remark = run.waiting or run.reason
+        remark = waits(run) or run.reason
         dataset = run.dataset.key.removeprefix(f"datasets/{run.task}/")
         table.add_row(run.id, state, f"{run.updated_at:%Y-%m-%d %H:%M:%S}", escape(dataset), escape(remark))
     return table

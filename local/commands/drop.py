@@ -11,8 +11,8 @@ from rich.console import Console
 from local import render
 from local.client import App, NotReachable
 from local.commands.options import EXIT_CODES, UsageError, add_output, add_ports, app_of, command, print_json
-from local.progress import as_json, follow
-from local.settings import API_PORT, DEFAULT_TASK, PORT
+from local.progress import as_json, follow, waits
+from local.settings import DEFAULT_TASK
 from signalbox.run import DatasetObject, Run, State, run_id_for
 from signalbox.task import is_task_name
 
@@ -56,16 +56,16 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             print_json({"run_id": run_id, "task": task, **dataset.model_dump()})
         else:
-            console.print(f"follow it with: python -m local status {run_id}{port_options(options)}")
+            console.print(f"follow it with: python -m local status {run_id}{app.port_options}")
         return 0
     try:
         ended = wait(app, run_id, None if options.json else console)
     except KeyboardInterrupt:
-        again = f"python -m local status {run_id}{port_options(options)}"
+        again = f"python -m local status {run_id}{app.port_options}"
         console.print(f"\nthe run goes on; see how far it is: {again}")
         return 130
     except (BotoCoreError, ClientError) as error:
-        again = f"python -m local status {run_id}{port_options(options)}"
+        again = f"python -m local status {run_id}{app.port_options}"
         raise NotReachable(
             f"the app has gone away while {run_id} was under way ({error}); the run goes on where it was once the "
             f"app is up again: {again}"
@@ -121,7 +121,7 @@ def wait(app: App, run_id: str, console: Console | None) -> Run:
             if console:
                 console.print(render.update_line(update, start))
             if status and update.run:
-                status.update(f"{update.run.state} {update.run.waiting or update.text}"[: console.width - 4])
+                status.update(f"{update.run.state} {waits(update.run) or update.text}"[: console.width - 4])
     finally:
         if status:
             status.stop()
@@ -149,9 +149,3 @@ def conclude(app: App, run: Run, console: Console) -> None:
     elif run.failure:
         console.print(f"[red]failed in {run.failure.step}[/red]: {run.failure.reason}")
         console.print(f"what to do: {run.failure.remedy}")
-
-
-def port_options(options: argparse.Namespace) -> str:
-    """The port options of a command line that reaches the same app."""
-    given = [("--port", options.port, PORT), ("--api-port", options.api_port, API_PORT)]
-    return "".join(f" {name} {value}" for name, value, default in given if value != default)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from local import render
 from local.client import App
-from local.commands.drop import conclude, port_options
+from local.commands.drop import conclude
 from local.commands.drop import wait as follow_run
 from local.commands.options import EXIT_CODES, UsageError, add_output, add_ports, app_of, command, print_json
 from local.generations import ending, figures
@@ -71,9 +71,7 @@ def run(options: argparse.Namespace) -> int:
                 console.print(line, markup=False)
         ended = follow_run(app, generation.run_id, console) if generation.run_id else None
     except KeyboardInterrupt:
-        render.console().print(
-            f"\nit goes on; its run will be in: python -m local status{port_options(options)}"
-        )
+        render.console().print(f"\nit goes on; its run will be in: python -m local status{app.port_options}")
         return 130
     if options.json:
         said = {"generation": generation.model_dump(mode="json"), "report": report}

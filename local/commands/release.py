@@ -16,10 +16,10 @@ def add(commands: Any) -> None:
         "release",
         help="let a run go on that waits for a person, or end it",
         description=(
-            "Releases what a run awaits a person's word for: a customization job that may cost more than the\n"
-            "task's budget, or provisioned throughput, which costs while idle. With --end the run is ended\n"
-            "instead, and FAILED. Who and why are kept with the run. It puts an event on the app's bus, as one\n"
-            "AWS CLI call does (docs/promotion.md), and waits for the answer: exit 0 done, 6 refused."
+            "Releases what a run awaits a person's word for: a teacher's labels or a customization job that may\n"
+            "cost more than the task's budget, or provisioned throughput, which costs while idle. With --end the\n"
+            "run is ended instead, and FAILED. Who and why are kept with the run. It puts an event on the app's\n"
+            "bus, as one AWS CLI call does (docs/promotion.md), and waits for the answer: exit 0 done, 6 refused."
         ),
         examples=(
             "release video-search-0123456789ab --by ada\n"

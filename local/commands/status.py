@@ -4,12 +4,13 @@ import argparse
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from local import generations, render
 from local.client import App
-from local.commands.drop import conclude, port_options
+from local.commands.drop import conclude
 from local.commands.options import UsageError, add_output, add_ports, app_of, command, print_json
-from local.progress import as_json, transition
+from local.progress import as_json, release_commands, transition, waits
 from signalbox.generation import FOLDER, PREFIX, Generation, GenerationTable
 from signalbox.run import Run
 
@@ -55,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"run": as_json(found), "metrics": app.document(f"runs/{found.id}/metrics.json")})
         return 0
-    console.print(f"{found.id}: [bold]{found.state}[/bold]", found.waiting)
+    console.print(f"{found.id}: [bold]{found.state}[/bold]", escape(waits(found)))
     if found.awaits:
-        console.print(f"release or end it: python -m local release {found.id}{port_options(options)}")
+        console.print(f"release or end it: {release_commands(app, found.id)}")
     for moment in found.history:
         console.print(render.update_line(transition(found, moment), found.created_at))
     if found.state.ended:

@@ -1,6 +1,7 @@
 """What the commands follow and print."""
 
 import json
+import shlex
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from types import SimpleNamespace
@@ -9,12 +10,13 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from local import render, requests
-from local.client import NotReachable
+from local.client import App, NotReachable
 from local.commands import drop, main, parser
 from local.commands.options import EXIT_CODES, UsageError
-from local.progress import follow, job_phase
+from local.progress import follow, job_phase, waits
 from signalbox.events import Asked
 from signalbox.measures import ABSENT
+from signalbox.release import Awaited, Expense
 from signalbox.run import DatasetObject, Moment, Run, State
 from signalbox.spec import TaskError
 
@@ -245,7 +247,8 @@ def test_an_app_that_goes_away_while_a_run_is_followed_is_an_error_that_names_th
     def gone(*_):
         raise ConnectionClosedError(endpoint_url="http://a.test")
 
-    monkeypatch.setattr(drop, "app_of", lambda options: None)
+    there = App("http://127.0.0.1:4999", "http://127.0.0.1:3000", "b", "t", "e")
+    monkeypatch.setattr(drop, "app_of", lambda options: there)
     monkeypatch.setattr(drop, "upload", lambda *_: (dataset, "video-search-0123456789ab"))
     monkeypatch.setattr(drop, "wait", gone)
 
@@ -365,3 +368,44 @@ def test_a_rollback_names_the_run_that_is_live_when_it_is_asked_for(monkeypatch:
     options = parser().parse_args(["rollback", "t", "--reason", "x", "--by", "ada", "--no-wait", "--json"])
     assert options.run(options) == 0
     assert json.loads(app.entries[0]["Detail"])["run_id"] == "t-0123456789ab"
+
+
+AWAITED = Awaited(of=Expense.LABELLING, reason="150 answers may cost 3 USD", since=START)
+
+
+def held_run(*states: State) -> Run:
+    """Return a run that awaits a release, as the run table has it."""
+    return run_in(*states, awaits=AWAITED, waiting=f"for a person's release: {AWAITED.reason}")
+
+
+@pytest.mark.parametrize(
+    ("ports", "options"), [((4566, 3000), ""), ((4686, 3186), " --port 4686 --api-port 3186")]
+)
+def test_what_releases_or_ends_a_run_is_said_as_two_whole_commands(ports, options):
+    port, api_port = ports
+    seen = iter([held_run(State.RECEIVED), run_in(State.RECEIVED, State.FAILED)])
+    there = App(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{api_port}", "b", "t", "e")
+    vars(there)["runs"] = SimpleNamespace(load=lambda run_id: next(seen))
+
+    (said,) = [update.text for update in follow(there, "r", pause=lambda _: None) if update.kind == "waiting"]
+
+    commands = [text.split(" (")[0] for text in said.split("python -m local ")[1:]]
+    parsed = [parser().parse_args(shlex.split(command)) for command in commands]
+    assert [(each.end, each.reason, each.port, each.api_port) for each in parsed] == [
+        (False, None, port, api_port),
+        (True, "WHY", port, api_port),
+    ]
+    assert commands[0].endswith(options)
+
+
+def test_what_a_run_waits_for_is_a_sentence():
+    assert waits(held_run(State.ACCEPTED)) == "waits for a person's release: 150 answers may cost 3 USD"
+    assert waits(run_in(State.ACCEPTED, waiting="a quota")) == "waiting: a quota"
+    assert waits(run_in(State.ACCEPTED)) == ""
+
+
+def test_the_help_of_release_names_all_that_may_have_to_be_released():
+    (actions,) = (one for one in parser()._actions if one.choices and "release" in one.choices)
+    said = " ".join(actions.choices["release"].format_help().split())
+    for what in ("labels", "customization job", "provisioned throughput"):
+        assert what in said

@@ -157,3 +157,14 @@ def test_prompts_that_the_teacher_will_label_are_usable_and_what_that_costs_is_s
         "the teacher is asked 150 queries that have no answer before the run goes on, estimate $0.0" in said
     )
     assert check(folder, prompts() + b"x\n" * 30) == 4
+
+
+@pytest.mark.parametrize(("budget", "held"), [(0.01, True), (0, True), (1000, False), (None, False)])
+def test_labels_that_the_budget_would_hold_are_said_to_wait_for_a_person(
+    folder: Path, capsys: pytest.CaptureFixture[str], budget: float | None, held: bool
+) -> None:
+    labelling = {"label": "auto", "budget_usd": budget}
+    (folder / "task.yaml").write_bytes(task_yaml(spec(candidates=["embedded"], dataset=labelling)))
+    assert check(folder, prompts()) == 0
+    said = capsys.readouterr().out
+    assert ("the run would wait for a person's release before that: 150 answers of" in said) is held
