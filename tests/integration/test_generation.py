@@ -322,7 +322,7 @@ def test_every_edge_case_has_its_turn_however_many_there_are(cloud: Cloud) -> No
     cloud.upload_task(embedded_spec())
     briefs = writer(cloud)
     cases = [f"case {number}" for number in range(15)]
-    generation = finished(cloud, request(cloud, {"count": 100, "description": "clips", "edge_cases": cases}))
+    generation = finished(cloud, request(cloud, {"count": 120, "description": "clips", "edge_cases": cases}))
     # Then each is asked for, and has queries
     assert {brief["kind"] for brief in briefs} == set(cases)
     assert set(report(cloud, generation)["written_for"]["kind"]) == set(cases)
@@ -331,7 +331,7 @@ def test_every_edge_case_has_its_turn_however_many_there_are(cloud: Cloud) -> No
 def test_a_teacher_without_ideas_is_not_asked_for_ever(cloud: Cloud) -> None:
     cloud.upload_task(embedded_spec())
     cloud.bedrock.says = lambda *_: '["always the same", 7]'
-    generation = finished(cloud, request(cloud, {"count": 100, "description": "clips"}))
+    generation = finished(cloud, request(cloud, {"count": 120, "description": "clips"}))
     assert generation.state is GenerationState.REJECTED
     assert "1 queries could be made" in generation.reasons[0]
     assert cloud.bedrock.calls["Converse"] <= 24
@@ -357,7 +357,7 @@ def test_a_teacher_that_may_not_be_asked_fails_the_generation(cloud: Cloud) -> N
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"count": 5}, "count: Input should be greater than or equal to 100"),
+        ({"count": 5, "description": "clips"}, "line 1: count: must be 100 to 15,000"),
         ({"count": 150, "queries": "nowhere.txt"}, "nowhere.txt does not lie beside it"),
         (asked(count=6_000, labelling={"samples": 9}, slots=MANY), "answers would be asked for"),
     ],

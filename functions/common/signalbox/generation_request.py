@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from signalbox.dataset import MAX_RECORDS, MIN_RECORDS
 from signalbox.query import MAX_QUERY_CHARACTERS
-from signalbox.spec import Section, Share, TaskError, read_spec
+from signalbox.spec import Section, Share, TaskError, line_of, read_spec
 from signalbox.task import Labels, Task
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -84,7 +83,7 @@ class GenerationRequest(Section):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    count: int = Field(ge=MIN_RECORDS, le=MAX_RECORDS)
+    count: int = Field(ge=1)
     seed: int = Field(default=1, ge=0, le=2**32)
     templates: tuple[Template, ...] = Field(default=(), max_length=2000)
     slots: dict[str, Annotated[Phrases, Field(min_length=1)]] = Field(default={}, max_length=500)
@@ -161,6 +160,11 @@ class GenerationRequest(Section):
             faults.append(f"balance: {', '.join(map(repr, unknown))}: no signal or label of {task.name}")
         if task.customization is None or task.customization.teacher is None:
             faults.append(f"task {task.name} has no customization.teacher, which names the teacher to ask")
+        if not task.limits.least <= request.count <= task.limits.most:
+            faults.append(
+                f"line {line_of(text, ('count',))}: count: must be {task.limits.least:,} to {task.limits.most:,} "
+                f"({task.limits.source}), not {request.count:,}"
+            )
         if faults:
             raise TaskError(source, faults)
         return request

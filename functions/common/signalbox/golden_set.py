@@ -1,6 +1,7 @@
 """Which queries of a dataset are kept back, as its golden or its validation set, and which record speaks for each."""
 
 import hashlib
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,8 +24,18 @@ def by_query(records: Iterable[Record]) -> dict[str, list[Record]]:
 def split_off(groups: dict[str, list[Record]], task: Task) -> list[Record]:
     """Choose the golden queries of a dataset; see `stratified`."""
     references = one_a_query(groups.values())
-    wanted = min(task.dataset.max_golden, max(MIN_GOLDEN, round(task.dataset.golden_share * len(references))))
-    return stratified(references, wanted)
+    return stratified(references, golden_size(len(references), task))
+
+
+def golden_size(labelled: int, task: Task) -> int:
+    """Return how many golden queries are wanted of so many labelled ones, if they are split off."""
+    return min(task.dataset.max_golden, max(MIN_GOLDEN, round(task.dataset.golden_share * labelled)))
+
+
+def least_to_split(task: Task) -> int:
+    """Return of how many labelled queries enough are left to train on, once the golden ones are split off."""
+    least = task.limits.least
+    return next(number for number in itertools.count(least) if number - golden_size(number, task) >= least)
 
 
 def spared(records: Sequence[Record], share: float, least: int) -> list[Record]:

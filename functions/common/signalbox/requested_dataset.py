@@ -4,10 +4,11 @@ import tempfile
 
 from signalbox.balance import Balanced, balance
 from signalbox.batch_inference import MAX_RECORDS as MAX_ANSWERS
-from signalbox.dataset import MIN_RECORDS, GoldenError
+from signalbox.dataset import GoldenError
 from signalbox.generation_request import GenerationRequest
 from signalbox.generation_work import REQUEST, Work
-from signalbox.golden_sources import held_out
+from signalbox.golden_set import MIN_GOLDEN, golden_size, least_to_split
+from signalbox.golden_sources import golden_of_task, held_out
 from signalbox.labelling import Label
 from signalbox.labelling_cost import estimate, excess
 from signalbox.prepared import Finished, Prepared
@@ -31,12 +32,17 @@ def prepare(work: Work) -> Prepared:
         The next invocation has to go on.
     TaskError
         The request, its task or the task's golden set cannot be used; it asks for more answers than Bedrock takes, or
-        may cost more than its budget; too few queries could be made.
+        may cost more than its budget; too few queries are asked for or could be made for a run to train on.
     """
     key = work.generation.request.key
     task = _task_of(work)
     request = _request_of(work, task)
     golden = _golden_of(task, work)
+    least = _least(task, work)
+    if request.count < least:
+        raise TaskError(
+            key, [f"count: {request.count:,}; at least {least:,} are needed{_set_aside(least, task)}"]
+        )
     selection = Selection([record.query for record in golden])
     lacking = gather(request, task, work, selection)
     estimated = estimate(
@@ -56,8 +62,8 @@ def prepare(work: Work) -> Prepared:
         raise TaskError(key, [f"{beyond.reason}; {advice}"])
     if lacking:
         write(work, request, task, selection, wanted_by(request))
-    if len(selection.kept) < MIN_RECORDS:
-        reason = f"{len(selection.kept)} queries could be made, at least {MIN_RECORDS} are needed"
+    if len(selection.kept) < least:
+        reason = f"{len(selection.kept)} queries could be made, at least {least} are needed{_set_aside(least, task)}"
         raise TaskError(key, [f"{reason}; left out: {dict(selection.left_out)}"])
     work.put(REQUEST, request.model_dump_json(indent=1))
     return Prepared(task, request.labelling, selection.kept, dict(selection.left_out), estimated)
@@ -79,10 +85,17 @@ def finish(work: Work, labelled: list[Label], why: str) -> Finished:
     request, task = work.request, work.task
     sound = [label for label in labelled if label.disagreement <= request.labelling.most_disagreement]
     balanced = balance(sound, request.count, request.target(task))
-    if len(balanced.chosen) < MIN_RECORDS:
+    try:
+        least = _least(task, work)
+    except TaskError as error:
+        raise PermanentFailure(
+            "label", error.problems[0], "mend it, then upload the request again"
+        ) from error
+    if len(balanced.chosen) < least:
+        needed = f"at least {least} are needed{_set_aside(least, task)}"
         raise PermanentFailure(
             "label",
-            f"{len(balanced.chosen)} labelled queries are left, at least {MIN_RECORDS} are needed{why}",
+            f"{len(balanced.chosen)} labelled queries are left, {needed}{why}",
             "mend what the teacher is asked (teacher_prompt, customization.max_response_tokens) or which teacher, "
             "then upload the request again",
         )
@@ -120,6 +133,30 @@ def _golden_of(task: Task, work: Work) -> list[Record]:
         return held_out(task, work.pipeline)
     except GoldenError as error:
         raise TaskError(work.generation.request.key, [str(error)]) from error
+
+
+def _least(task: Task, work: Work) -> int:
+    """Return of how many records a run can train a student, its golden set split off them if the task has none."""
+    try:
+        own = golden_of_task(task, work.pipeline)
+    except GoldenError as error:
+        raise TaskError(work.generation.request.key, [str(error)]) from error
+    if own is None:
+        return least_to_split(task)
+    if len(own.records) < MIN_GOLDEN:
+        reason = f"{own.source} has {len(own.records)} queries, at least {MIN_GOLDEN} are needed"
+        raise TaskError(work.generation.request.key, [reason])
+    return task.limits.least
+
+
+def _set_aside(least: int, task: Task) -> str:
+    """Say why more records are needed than are trained on, if that is so."""
+    if least == task.limits.least:
+        return ""
+    return (
+        f", of which {golden_size(least, task)} are set aside as the golden set and {task.limits.least} are left to "
+        f"train on; or put a golden set at tasks/{task.name}/golden.jsonl"
+    )
 
 
 def _dropped(work: Work, balanced: Balanced) -> DatasetObject:

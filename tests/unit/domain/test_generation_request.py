@@ -7,7 +7,7 @@ import yaml
 
 from signalbox.generation_request import GenerationRequest
 from signalbox.spec import TaskError
-from tests.builders import SIGNALS, labels_spec, spec, task
+from tests.builders import SIGNALS, labels_spec, spec, task, tuned_spec
 from tests.unit.template.stack import PROJECT
 
 
@@ -34,7 +34,7 @@ def test_a_template_is_a_text_or_a_text_with_what_leads() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"count": 99}, "line 1: count: Input should be greater than or equal to 100"),
+        ({"count": 99}, "line 1: count: must be 100 to 15,000 (AWS general reference"),
         ({"slot": {}}, "line 7: slot: unknown key"),
         ({"slots": {"a": ["x", 7]}}, "line 7: slots.a.1: Input should be a valid string"),
         ({"slots": {}}, "slots has no phrases for a"),
@@ -59,6 +59,18 @@ def test_a_task_without_a_teacher_cannot_be_generated_for() -> None:
     alone = task(spec(candidates=["embedded"], customization=None))
     with pytest.raises(TaskError, match="which names the teacher"):
         GenerationRequest.from_yaml("count: 100\ndescription: ships", alone, "request.yaml")
+
+
+@pytest.mark.parametrize(("count", "taken"), [(7, False), (8, True), (20_000, True), (20_001, False)])
+def test_how_many_records_can_be_asked_for_is_up_to_the_tasks_job(count: int, taken: bool) -> None:
+    tuned = tuned_spec()
+    tuned["customization"]["teacher"] = "us.amazon.nova-pro-v1:0"
+    content = f"description: ships\ncount: {count}"
+    if taken:
+        assert GenerationRequest.from_yaml(content, task(tuned), "request.yaml").count == count
+    else:
+        with pytest.raises(TaskError, match=r"line 2: count: must be 8 to 20,000 \(.*\), not "):
+            GenerationRequest.from_yaml(content, task(tuned), "request.yaml")
 
 
 def test_an_even_balance_has_a_share_for_each_signal_or_label() -> None:
