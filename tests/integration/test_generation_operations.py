@@ -25,7 +25,7 @@ def test_people_are_told_before_it_costs_anything_and_what_it_came_to(cloud: Clo
     # Then a mail has said what it is estimated to cost
     ((subject, text),) = cloud.mails()
     assert subject == "LABELLING clip-search: 150 queries go to us.amazon.nova-pro-v1:0"
-    assert "Cost: about $0.0" in text and "at most $0.0" in text and "at half the price" in text
+    assert "Cost: about $0.0" in text and "at most $0.1" in text and "at half the price" in text
     # When it is over, another has the counts, the balance and the cost, and the run's comes later
     generation = finished(cloud, generation_id)
     told = dict(cloud.mails())
