@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from signalbox.answer import Answer, serialisable_weights, without_quotations
-from signalbox.customization import LIMITS, Tuning
+from signalbox.customization import Tuning
 from signalbox.dataset_profile import profile
 from signalbox.dataset_quality import assess, warnings
 from signalbox.dataset_reading import LISTED_PROBLEMS, Reading, most_invalid
@@ -23,8 +23,6 @@ from signalbox.personal_screen import Screen
 from signalbox.records import Problem, Record, read_records, refused_word
 from signalbox.task import Labels, Task
 
-MIN_RECORDS, MAX_RECORDS = LIMITS["DISTILLATION"].least, LIMITS["DISTILLATION"].most
-"""Of a distillation job; what a task's own job takes is `Task.limits`."""
 MAX_BYTES = 1_000_000_000
 """AWS's own dataset validation for distillation refuses files of 1 GB and more."""
 MAX_SET_BYTES = 16 * 1024 * 1024
