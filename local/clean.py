@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,13 +18,14 @@ from signalbox.generation import Generation, GenerationState, GenerationTable
 from signalbox.generation_retention import erase
 from signalbox.live import LIVE_PREFIX, Live
 from signalbox.pipeline import Pipeline
-from signalbox.removal import StepAtWork, remove_at_bedrock, remove_run
+from signalbox.removal import LONGEST_STEP, StepAtWork, let_steps_end, remove_at_bedrock, remove_run
 from signalbox.run import Failure, Part, Run, State, Superseded, task_of
 from signalbox.store import CONSOLE, RunStore, Version
 
 PATIENCE_SECONDS = 120.0
 _POLL_SECONDS = 2.0
 _RUN_FOLDER = "runs"
+Done = TypeVar("Done")
 
 
 @dataclass
@@ -235,17 +236,27 @@ def _remove(holding: Holding, pointers: dict[str, Live], pipeline: Pipeline) -> 
 
 
 def _remove_making(making: Making, pipeline: Pipeline) -> None:
-    """Remove one generation: it is ended, its batch jobs are stopped, its objects go, its item last."""
+    """Remove one generation: it is ended, its batch jobs are stopped; once no step is at work, it is forgotten."""
     generation = making.generation
     if generation is None:
         pipeline.store.folder(GENERATIONS).delete_run(making.generation_id)
         return
     if not generation.state.ended:
         failure = Failure(step="clean", reason="removed by a person", remedy="none is needed")
-        pipeline.generations.move(generation, GenerationState.FAILED, failure.reason, failure=failure)
-        for arn in generation.job_arns.values():
-            BatchInference(pipeline.bedrock).stop(arn)
+        generation = pipeline.generations.move(
+            generation, GenerationState.FAILED, failure.reason, failure=failure
+        )
+    _patiently(lambda: _stop_batch_jobs(generation, BatchInference(pipeline.bedrock)))
+    failed_at = [moment.at for moment in generation.history if moment.state is GenerationState.FAILED]
+    let_steps_end(failed_at[-1] + LONGEST_STEP if failed_at else None)
     erase(generation, pipeline)
+
+
+def _stop_batch_jobs(generation: Generation, batches: BatchInference) -> None:
+    """Stop the batch jobs of a generation, one as well that was started and not noted."""
+    named = [arn for name in generation.batch_names if (arn := batches.named(name))]
+    for arn in {*generation.job_arns.values(), *named}:
+        batches.stop(arn)
 
 
 def _makings(app: App, items: Collection[str], versions: list[Version]) -> list[Making]:
@@ -259,7 +270,7 @@ def _makings(app: App, items: Collection[str], versions: list[Version]) -> list[
     return sorted(makings.values(), key=lambda making: making.generation_id)
 
 
-def _patiently(act: Callable[[], Run]) -> Run:
+def _patiently(act: Callable[[], Done]) -> Done:
     """Do what Bedrock may need a while for; a deployment that is being deleted, say, keeps its model from it."""
     end = time.monotonic() + PATIENCE_SECONDS
     while True:

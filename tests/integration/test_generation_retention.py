@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -125,10 +126,37 @@ def test_a_person_lists_and_deletes_one_and_its_job_is_stopped(
     assert (shown["generation_id"], shown["state"]) == (generation_id, "LABELLING")
     assert shown["objects"] > 0
     assert loaded(cloud, generation_id) is not None
-    # When it is deleted, twice, nothing of it is left
+    # When it is deleted, its job is stopped at once, however busy Bedrock is
+    cloud.bedrock.refuse("StopModelInvocationJob", "ThrottlingException")
+    with mock.patch("local.clean._POLL_SECONDS", 0):
+        (left,) = said(capsys, "clean", generation_id, "--yes")[1]["left"]
+    assert "a step may be at work" in left
+    assert [job["status"] for job in cloud.bedrock.batches.values()] == ["Stopped"]
+    assert loaded(cloud, generation_id).state is GenerationState.FAILED
+    # And when no step can be at work on it any longer, nothing of it is left
+    cloud.age(f"GENERATION#{generation_id}", timedelta(minutes=16))
     assert said(capsys, "clean", generation_id, "--yes")[1]["left"] == []
     assert loaded(cloud, generation_id) is None
     assert objects(cloud, generation_id) == 0
+
+
+def test_a_batch_job_that_was_not_noted_or_not_stopped_before_is_stopped(
+    cloud: Cloud,
+    app: AppInMemory,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Given a generation that was cut off before it could note its job
+    cloud.upload_task(embedded_spec())
+    generation_id = requested(cloud, "cut-off")
+    cloud.settle()
+    cloud.pipeline().generations.note(loaded(cloud, generation_id), job_arns={})
+    # When Bedrock stops nothing for longer than a person waits
+    cloud.bedrock.refuse("StopModelInvocationJob", "ThrottlingException")
+    with mock.patch("local.clean.PATIENCE_SECONDS", -1):
+        (left,) = said(capsys, "clean", generation_id, "--yes")[1]["left"]
+    assert "throttles stopping the batch job" in left
+    # Then the next call finds the job by its name and stops it, though the generation is over
+    said(capsys, "clean", generation_id, "--yes")
     assert [job["status"] for job in cloud.bedrock.batches.values()] == ["Stopped"]
 
 

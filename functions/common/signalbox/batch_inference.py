@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from signalbox.bedrock import BUSY, Bedrock, Busy, refusals
+from signalbox.bedrock import BUSY, Bedrock, Busy, look_up, refusals
 
 MIN_RECORDS, MAX_RECORDS = 100, 50_000
 MAX_FILE_BYTES = 1_000_000_000
@@ -64,7 +64,7 @@ class BatchInference:
         """
         remedy = "correct customization.teacher in the task, or ask for labelling: {mode: converse}, and upload again"
         with refusals("label", remedy):
-            if (started := self._named(name)) is not None:
+            if (started := self.named(name)) is not None:
                 return started
             return self._control.create_model_invocation_job(
                 jobName=name,
@@ -78,17 +78,34 @@ class BatchInference:
             )["jobArn"]
 
     def stop(self, arn: str) -> None:
-        """Stop a job that is at work; one that is over or gone is left so."""
+        """Stop a job that is at work; one that is over or gone is left so.
+
+        Raises
+        ------
+        Busy
+            Throttled.
+        """
         try:
             self._control.stop_model_invocation_job(jobIdentifier=arn)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _ENDED:
+            code = error.response["Error"]["Code"]
+            if code in BUSY:
+                raise Busy(f"Bedrock throttles stopping the batch job: {code}") from error
+            if code not in _ENDED:
                 raise
 
-    def _named(self, name: str) -> str | None:
-        """Return the ARN of the job of a name, which GetModelInvocationJob does not take."""
-        answer: dict[str, Any] = self._control.list_model_invocation_jobs(nameContains=name)
-        jobs = answer.get("invocationJobSummaries", ())
+    def named(self, name: str) -> str | None:
+        """Return the ARN of the job of a name, which GetModelInvocationJob does not take.
+
+        Raises
+        ------
+        Busy
+            Throttled.
+        """
+        answer: dict[str, Any] | None = look_up(
+            "batch job", name, lambda: self._control.list_model_invocation_jobs(nameContains=name)
+        )
+        jobs = answer.get("invocationJobSummaries", ()) if answer else ()
         return next((job["jobArn"] for job in jobs if job["jobName"] == name), None)
 
     def job(self, arn: str) -> BatchJob:

@@ -148,7 +148,12 @@ class Generation(BaseModel):
     @property
     def batch_name(self) -> str:
         """What this round's batch job is named."""
-        return f"{self.id}-labels-{self.state.round}"
+        return self.batch_names[self.state.round - 1]
+
+    @property
+    def batch_names(self) -> tuple[str, str]:
+        """What the batch jobs of both rounds are named."""
+        return f"{self.id}-labels-1", f"{self.id}-labels-2"
 
 
 class GenerationTable:

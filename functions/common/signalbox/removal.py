@@ -1,19 +1,19 @@
 """Removal: what a run that was given up has made is deleted; each part can be deleted again without harm."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.deployments import Deployments
 from signalbox.pipeline import Pipeline
 from signalbox.run import Part, Run, State, now
 
-_LONGEST_STEP = timedelta(minutes=15)
+LONGEST_STEP = timedelta(minutes=15)
 """No function runs for longer (AWS Lambda developer guide, "Lambda quotas")."""
 _AT_WORK = frozenset({"InProgress", "Stopping"})
 
 
 class StepAtWork(Busy):
-    """A run was ended from outside so lately that a step may still be making something for it."""
+    """What is to be removed was ended from outside so lately that a step may still be making something for it."""
 
 
 def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
@@ -35,7 +35,7 @@ def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
     """
     if run.retired_at is None:
         raise ValueError(f"{run.id} has not been given up")
-    _let_steps_end(run)
+    let_steps_end(at_work_until(run))
     if run.gone < Part.DEPLOYMENT <= upto:
         found = _delete_deployment(run, pipeline.deployments)
         run = pipeline.runs.note_gone(run, Part.DEPLOYMENT, f"deployment {found} retired" if found else "")
@@ -63,12 +63,23 @@ def remove_run(run: Run, pipeline: Pipeline) -> None:
     pipeline.runs.delete(run)
 
 
-def _let_steps_end(run: Run) -> None:
-    """Make sure that no step is at work on a run that failed, which would start a job that nobody knows of."""
+def at_work_until(run: Run) -> datetime | None:
+    """Until when a step may be at work on a run that failed, and start a job that nobody knows of; None if none can."""
     failed_at = [moment.at for moment in run.history if moment.state is State.FAILED]
     known_since = min([*failed_at, *([run.released_at] if run.released_at else [])], default=None)
-    if run.state is State.FAILED and known_since is not None and now() - known_since < _LONGEST_STEP:
-        raise StepAtWork(f"a step may be at work on it until {known_since + _LONGEST_STEP:%H:%M} (UTC)")
+    return known_since + LONGEST_STEP if run.state is State.FAILED and known_since is not None else None
+
+
+def let_steps_end(until: datetime | None) -> None:
+    """Make sure that no step is at work any longer on what failed.
+
+    Raises
+    ------
+    StepAtWork
+        It is not yet so late.
+    """
+    if until is not None and now() < until:
+        raise StepAtWork(f"a step may be at work on it until {until:%H:%M} (UTC)")
 
 
 def _delete_deployment(run: Run, deployments: Deployments) -> str | None:
