@@ -405,6 +405,7 @@ class Cloud:
         for holder, name in [
             (item, "created_at"),
             (item, "updated_at"),
+            *([(item, "waited_until")] if "waited_until" in item else []),
             *((one, "at") for one in item["history"]),
         ]:
             holder[name] = (datetime.fromisoformat(holder[name]) - by).isoformat().replace("+00:00", "Z")

@@ -418,6 +418,30 @@ def test_what_a_stalled_run_waits_for_is_in_the_mail(cloud: Cloud) -> None:
     assert "waiting: Bedrock: ServiceQuotaExceededException: ten jobs already" in cloud.mails()[0][1]
 
 
+def test_a_run_that_waited_for_a_quota_once_ends_if_something_else_stays_wrong(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run that waited for a quota for days
+    cloud.upload_task(spec(judge=None))
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    cloud.bedrock.refuse("CreateCustomModelDeployment", "ThrottlingException", times=99)
+    cloud.bedrock.work(cloud.s3, cloud.announce)
+    cloud.settle()
+    cloud.age(run_id, timedelta(days=3))
+    # When an attempt breaks off for another reason, it has its time to be mended
+    monkeypatch.setattr(cloud.bedrock, "create_custom_model_deployment", lambda **_: 1 / 0)
+    cloud.watch()
+    cloud.watch()
+    assert (cloud.run(run_id).state, cloud.run(run_id).waiting) == (State.TRAINED, "")
+    # And ends after it
+    cloud.age(run_id, timedelta(hours=2.1))
+    cloud.watch()
+    assert cloud.run(run_id).state is State.FAILED
+    assert "broke off: ZeroDivisionError" in cloud.run(run_id).failure.reason
+    cloud.crashes.clear()
+
+
 def test_a_run_for_whose_model_there_is_no_room_waits_and_people_are_told_how_to_make_it(
     cloud: Cloud,
 ) -> None:

@@ -147,7 +147,9 @@ class Run(BaseModel):
     released : list[Expense]
         What has been released.
     trouble : str
-        What the last attempt in this state broke off with; "" if none has. It is tried again.
+        What the last attempt in this state broke off with; "" if none has, or it waits since. It is tried again.
+    waited_until : datetime | None
+        When an attempt last found something else than what the run had been waiting for in this state.
     patience : Patience
         The task's, from the moment its dataset was accepted.
     deployment : Deployment
@@ -178,6 +180,7 @@ class Run(BaseModel):
     awaits: Awaited | None = None
     released: list[Expense] = []
     trouble: str = ""
+    waited_until: datetime | None = None
     patience: Patience = Patience()
     deployment: Deployment = Deployment()
     stalled: bool = False
@@ -347,13 +350,14 @@ class RunTable:
 
     def wait(self, run: Run, reason: str) -> None:
         """Note what a run is waiting for, "" if nothing; its state and its place in the line of `watch` stay."""
-        if reason != run.waiting:
-            self._change(run, {"waiting": reason})
+        if reason != run.waiting or run.trouble:
+            self._change(run, {"waiting": reason, "trouble": ""})
 
     def note_trouble(self, run: Run, trouble: str) -> None:
-        """Note what an attempt has broken off with."""
-        if trouble != run.trouble:
-            self._change(run, {"trouble": trouble})
+        """Note what an attempt has broken off with; whatever the run had been waiting for, it waits no longer."""
+        if trouble != run.trouble or run.waiting:
+            waited = {"waiting": "", "waited_until": now()} if run.waiting else {}
+            self._change(run, {"trouble": trouble} | waited)
 
     def mark_stalled(self, run: Run, note: str) -> Run:
         """Note that a run has overstayed in its state, and owe the event that says so.
@@ -495,6 +499,7 @@ def transition(
             "history": [*run.history, moment],
             "outbox": moment.event or None,
             "trouble": "",
+            "waited_until": None,
             "stalled": False,
         }
     )
@@ -509,6 +514,7 @@ def transition(
             "waiting",
             "awaits",
             "trouble",
+            "waited_until",
             "stalled",
             "reason",
             "history",

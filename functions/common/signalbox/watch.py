@@ -112,7 +112,9 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
         return False
     at_bedrock = _patience_with_bedrock(run)
     patience = at_bedrock or (_WAITING if run.waiting else _OTHERWISE)
-    if stayed > 2 * patience and (at_bedrock or not run.waiting):  # a quota that is used up is waited for
+    in_vain = stayed if at_bedrock or run.waiting or not run.waited_until else now - run.waited_until
+    has_an_end = at_bedrock or not run.waiting  # a quota that is used up is waited for
+    if in_vain > 2 * patience and has_an_end:
         _end(run, stayed, pipeline)
         return False
     if stayed > patience and not run.stalled:

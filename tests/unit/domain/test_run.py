@@ -161,6 +161,19 @@ def test_waiting_is_noted_without_a_sign_of_life_and_gone_with_the_next_state() 
     assert runs.move(waiting, State.ACCEPTED, event=None).waiting == runs.load(run.id).waiting == ""
 
 
+def test_a_run_waits_or_has_trouble_whichever_its_last_attempt_found() -> None:
+    runs, _, run = received()
+    runs.note_trouble(run, "a bug")
+    assert runs.load(run.id).waited_until is None
+    runs.wait(runs.load(run.id), "a quota")
+    assert (runs.load(run.id).waiting, runs.load(run.id).trouble) == ("a quota", "")
+    runs.note_trouble(runs.load(run.id), "a bug")
+    noted = runs.load(run.id)
+    assert (noted.waiting, noted.trouble) == ("", "a bug")
+    assert noted.waited_until > run.updated_at
+    assert runs.move(noted, State.ACCEPTED, event=None).waited_until is runs.load(run.id).waited_until is None
+
+
 def test_a_sign_of_life_changes_nothing_else() -> None:
     runs, _, run = received()
     runs.touch(run)

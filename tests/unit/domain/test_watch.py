@@ -205,6 +205,18 @@ def test_a_run_that_waits_for_a_quota_is_called_stalled_but_never_fails(world: W
     assert world.events.names.count("RunStalled") == 1
 
 
+@pytest.mark.parametrize(("hours", "state"), [(1.98, State.DEPLOYED), (2.02, State.FAILED)])
+def test_a_run_whose_attempts_break_off_after_a_wait_ends_as_if_it_had_just_begun(
+    world: World, hours: float, state: State
+) -> None:
+    run = world.run(State.DEPLOYED, hours=1000)
+    world.run(
+        State.DEPLOYED, hours=1000, trouble="a bug", waited_until=run.created_at - timedelta(hours=hours)
+    )
+    world.watch()
+    assert world.only.state is state
+
+
 def test_a_run_that_moves_on_while_watch_would_end_it_is_left_to_itself(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
