@@ -1,6 +1,8 @@
 """watch: whatever should have happened and has not is nudged, announced as stalled, or ended."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from signalbox import console, generation_retention
@@ -15,7 +17,7 @@ from signalbox.run_metrics import count_stalled
 
 _SWEPT = timedelta(days=1)
 _SWEEP_SECONDS = 25
-"""The longest that listing what was dropped may take; the function has 60 seconds for all it does."""
+"""After which what was dropped is not looked up in the table any more; the function has 60 seconds for all it does."""
 _POLLED = {State.DEPLOYING}
 """What Bedrock never announces: looked at every time, however little time has passed."""
 _TO_STOP_THE_JUDGE = timedelta(hours=1)
@@ -38,16 +40,39 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
         How long a run may stay untouched before it is nudged, so that steps at work are left alone.
     retire_after : timedelta
         How long the deployment of a run is kept that is neither live nor the one before.
+
+    Raises
+    ------
+    Exception
+        The first that a part of it broke off with, once all others have been done.
     """
     now = datetime.now(UTC)
     under_way = list(pipeline.runs.active())
-    nudged = _heal_all(under_way, now, pipeline, nudge_after) + look_after(pipeline, now, nudge_after)
+    nudged = _heal_all(under_way, now, pipeline, nudge_after)
     _look_at_pointers(under_way, now, pipeline)
-    look_through(pipeline, now, retire_after)
-    generation_retention.look_through(pipeline, now, retire_after)
-    _register_unannounced(pipeline, now, nudge_after)  # after healing: S3 may be slow, or not answer
+    failed: list[Exception] = []  # what follows asks S3, which may be slow, or not answer
+    with _apart("generations", failed):
+        nudged += look_after(pipeline, now, nudge_after)
+    with _apart("retention of runs", failed):
+        look_through(pipeline, now, retire_after)
+    with _apart("retention of generations", failed):
+        generation_retention.look_through(pipeline, now, retire_after)
+    with _apart("what nobody announced", failed):
+        _register_unannounced(pipeline, now, nudge_after)
     console.publish(pipeline)
+    if failed:
+        raise failed[0]
     return nudged
+
+
+@contextmanager
+def _apart(part: str, failed: list[Exception]) -> Iterator[None]:
+    """Let a part of what is to be done break off without keeping the others from being done."""
+    try:
+        yield
+    except Exception as error:
+        logger.exception("part of watch broken off", extra={"part": part})
+        failed.append(error)
 
 
 def _heal_all(under_way: list[Run], now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:

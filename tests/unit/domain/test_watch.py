@@ -1,7 +1,7 @@
 """watch leaves steps at work alone, and heals what is overdue."""
 
 import itertools
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,12 +9,13 @@ import pytest
 from signalbox import watch as module
 from signalbox.bedrock import Bedrock
 from signalbox.events import EventBus
+from signalbox.live import Live
 from signalbox.pipeline import Pipeline
 from signalbox.run import Moment, Run, RunTable, State
 from signalbox.store import RunStore
 from signalbox.task import Patience
 from signalbox.watch import watch
-from tests.builders import BUCKET, dataset_object
+from tests.builders import BUCKET, dataset_object, embedded_spec
 from tests.fakes import FakeEvents, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
 
@@ -239,6 +240,47 @@ def test_runs_are_healed_though_s3_does_not_answer(world: World, monkeypatch: py
     with pytest.raises(ZeroDivisionError):
         world.watch()
     assert world.events.names == ["RunNudged"]
+
+
+def test_health_is_checked_though_s3_does_not_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Live(
+        run_id="a-1", model="m", since=datetime.now(UTC), task_name="a", task=embedded_spec(), student=True
+    )
+    promoted = before.model_copy(update={"run_id": "a-2", "previous": before})
+    world.table.items[promoted.item()["id"]] = promoted.item()
+    monkeypatch.setattr(world.s3, "get_paginator", lambda operation: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        world.watch()
+    assert world.events.names == ["HealthCheckDue"]
+
+
+PARTS = [
+    (module, "look_after"),
+    (module, "look_through"),
+    (module.generation_retention, "look_through"),
+    (module, "_register_unannounced"),
+]
+
+
+@pytest.mark.parametrize("broken", range(len(PARTS)), ids=[name for _, name in PARTS])
+def test_a_part_that_breaks_off_keeps_no_other_from_being_done_and_is_heard_of(
+    world: World, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    done: list[str] = []
+
+    def part(number: int) -> int:
+        if number == broken:
+            raise RuntimeError("scripted")
+        done.append(PARTS[number][1])
+        return 0
+
+    for number, (place, name) in enumerate(PARTS):
+        monkeypatch.setattr(place, name, lambda *_, number=number: part(number))
+    monkeypatch.setattr(module.console, "publish", lambda _: done.append("console"))
+    with pytest.raises(RuntimeError, match="scripted"):
+        world.watch()
+    others = [name for number, (_, name) in enumerate(PARTS) if number != broken]
+    assert done == [*others, "console"]
 
 
 def test_looking_for_uploads_ends_while_there_is_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
