@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from signalbox.release import Expense
-from signalbox.run import Run, State
+from signalbox.run import Failure, Run, State
 from signalbox.store import METRICS
 from tests.builders import QUERIES, labelled, spec
 from tests.integration.cloud import Cloud
@@ -171,3 +171,23 @@ def test_throughput_that_fails_fails_the_run(cloud: Cloud) -> None:
     run = live(cloud)
 
     assert (run.state, run.failure.reason) == (State.FAILED, "the deployment failed: No capacity.")
+
+
+def test_throughput_of_a_run_that_failed_has_no_grace_time(cloud: Cloud) -> None:
+    # Given a run that is ended from outside while its throughput is being bought
+    run = trained(cloud)
+    cloud.ask("ReleaseRequested", run_id=run.id, by="ada")
+    cloud.settle()
+    failure = Failure(step="evaluate", reason="given up", remedy="none is needed")
+    cloud.pipeline().fail(run.id, failure, {cloud.run(run.id).state})
+    cloud.settle()
+    # When a step may still be at work on it
+    cloud.minute()
+    cloud.age(run.id, timedelta(minutes=13))
+    cloud.watch()
+    assert set(cloud.bedrock.throughputs) == {run.id}
+    # And when none can be
+    cloud.age(run.id, timedelta(minutes=3))
+    cloud.watch()
+    assert cloud.bedrock.throughputs == {}
+    assert cloud.bedrock.custom_models == {run.model_arn}  # which the task keeps

@@ -53,6 +53,14 @@ def surplus(runs: Sequence[Run], live: Live | None, retention: Retention, at: da
     }
 
 
+def is_idle_throughput(run: Run) -> bool:
+    """Tell whether an ended run may hold provisioned throughput, paid by the hour, with which nobody can promote it."""
+    deployed = (
+        run.deployment.type == "provisioned" and run.model_arn is not None and run.gone < Part.DEPLOYMENT
+    )
+    return deployed and run.state not in PROMOTABLE
+
+
 def _surplus_of(run: Run, with_deployment: bool, with_model: bool, kept: bool) -> Part:
     if not kept:
         return Part.RUN

@@ -8,8 +8,8 @@ from signalbox.events import Event
 from signalbox.live import Live
 from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
-from signalbox.removal import remove_at_bedrock, remove_run
-from signalbox.retention import surplus
+from signalbox.removal import at_work_until, remove_at_bedrock, remove_run
+from signalbox.retention import is_idle_throughput, surplus
 from signalbox.run import NO_TASK, Part, Run, Superseded, now, task_of
 from signalbox.task import Retention, Task
 
@@ -123,14 +123,14 @@ def _look_at(
     since = (run.released_at or at) if needless > Part.NOTHING else None
     if (needless, since) != (run.surplus, run.released_at):
         pipeline.runs.note_surplus(run, needless, since)
-        return at + min(grace, _AGAIN)
+        return min(at + _AGAIN, _due_at(run, since or at, grace))
     if _is_due(run, live, at, grace):
         event = Event.RETIREMENT_DUE if run.gone < Part.MODEL else Event.REMOVAL_DUE
         pipeline.bus.publish(event, run)
         return at
     if run.released_at is None or run.surplus <= run.gone:
         return at + _AGAIN
-    return min(at + _AGAIN, run.released_at + grace)
+    return min(at + _AGAIN, _due_at(run, run.released_at, grace))
 
 
 def _due(run_id: str, pipeline: Pipeline, grace: timedelta) -> Run | None:
@@ -149,4 +149,11 @@ def _is_due(run: Run, live: Live | None, at: datetime, grace: timedelta) -> bool
         return False
     if run.committed_until is not None and run.gone < Part.DEPLOYMENT and at < run.committed_until:
         return False  # it is paid for, and cannot be deleted
-    return run.retired_at is not None or at - run.released_at >= grace
+    return run.retired_at is not None or at >= _due_at(run, run.released_at, grace)
+
+
+def _due_at(run: Run, released_at: datetime, grace: timedelta) -> datetime:
+    """When to delete what nobody has needed of a run since then; what nobody could need later has no grace time."""
+    if is_idle_throughput(run):
+        return at_work_until(run) or released_at
+    return released_at + grace
