@@ -43,6 +43,12 @@ class Attention:
             self.changed(task)
         self._under_way, self._pointers, self._lagging = runs, live, changed
 
+    def show_only(self, tasks: Iterable[str]) -> None:
+        """Forget what was read for the console of all other tasks, which are gone."""
+        for gone in self.shown.keys() - set(tasks):
+            del self.shown[gone]
+            self.changed(gone)
+
     def changed(self, task: str) -> None:
         """Note that a task has to be read again, whatever for."""
         for known in [known for known in self._again if known[1] == task]:

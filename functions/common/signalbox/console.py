@@ -18,9 +18,11 @@ from signalbox.wording import dollars, duration, harmless
 
 REFRESH_SECONDS = 5
 _RUNS = 20
-"""How many runs of a task are shown, the newest."""
+"""How many runs of a task are shown at most, the newest."""
+_IN_ALL = 1_000
+"""How many runs of all tasks are shown together, since `watch` keeps them in memory: of many tasks fewer of each."""
 _RECENT = 5
-"""How many of them are not folded away."""
+"""How many of them are not folded away, and shown of every task however many there are."""
 _GENERATIONS = 3
 """How many generations of datasets of a task are shown, the newest."""
 _SECONDS = 10
@@ -70,15 +72,19 @@ def publish(pipeline: Pipeline) -> None:
         written = pipeline.store.console_written()  # before anything is read for the next
         attention, at = pipeline.attention, now()
         tasks = pipeline.store.tasks()
-        for task in (*tasks, NO_TASK):
-            if not attention.is_due(_PURPOSE, task, at):
+        shown = (*tasks, NO_TASK)
+        attention.show_only(shown)
+        runs_of_each = max(_RECENT, min(_RUNS, _IN_ALL // len(shown)))
+        for task in shown:
+            may_be_emptied = not tasks  # then the page is not to come back by what stood in the table before
+            if not (may_be_emptied or attention.is_due(_PURPOSE, task, at)):
                 continue
             if time.monotonic() - begun > _SECONDS:
                 logger.warning("console not written: too slow", extra={"reached": task})
                 return
-            attention.shown[task] = pipeline.runs.of_task(task, _RUNS)
+            attention.shown[task] = pipeline.runs.of_task(task, runs_of_each)
             attention.has_read(_PURPOSE, task, at + _AGAIN)
-        runs = {task: attention.shown[task] for task in (*tasks, NO_TASK)}
+        runs = {task: attention.shown[task][:runs_of_each] for task in shown}
         live = {pointer.task_name: pointer for pointer in pipeline.runs.live_pointers()}
         made = _generations(pipeline)
         is_empty = not tasks and not any(

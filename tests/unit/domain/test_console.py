@@ -256,6 +256,41 @@ def test_the_console_is_written_again_only_when_something_has_changed() -> None:
     assert len(world.s3.versions) == 2
 
 
+def test_a_bucket_that_was_emptied_stays_so_though_runs_of_it_were_shown_a_minute_ago() -> None:
+    world = World()
+    world.pipeline.runs.receive(dataset_object(key="datasets/stray.jsonl"))
+    console.publish(world.pipeline)
+    assert world.page
+    world.table.items.clear()
+    world.s3.objects.clear()
+    console.publish(world.pipeline)
+    assert world.s3.objects == {}
+
+
+def test_what_is_shown_of_a_task_that_is_gone_is_forgotten_until_it_comes_again() -> None:
+    world = World()
+    for task in ("clip-search", "other"):
+        world.s3.objects[f"tasks/{task}/task.yaml"] = b""
+        world.pipeline.runs.receive(dataset_object(key=f"datasets/{task}/1.jsonl"))
+    console.publish(world.pipeline)
+    spec = world.s3.objects.pop("tasks/other/task.yaml")
+    console.publish(world.pipeline)
+    assert set(world.pipeline.attention.shown) == {"clip-search", NO_TASK}
+    world.s3.objects["tasks/other/task.yaml"] = spec
+    console.publish(world.pipeline)
+    assert set(world.pipeline.attention.shown) == {"clip-search", "other", NO_TASK}
+
+
+@pytest.mark.parametrize(("tasks", "kept"), [(1, 20), (79, 12), (999, 5)])
+def test_of_many_tasks_fewer_runs_are_kept(monkeypatch: pytest.MonkeyPatch, tasks: int, kept: int) -> None:
+    world = World()
+    asked: list[int] = []
+    monkeypatch.setattr(RunTable, "of_task", lambda _, task, limit: asked.append(limit) or [])
+    monkeypatch.setattr(world.pipeline.store, "tasks", lambda: [f"task-{n}" for n in range(tasks)])
+    console.publish(world.pipeline)
+    assert set(asked) == {kept}
+
+
 def test_a_console_that_cannot_be_written_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.s3.objects["tasks/a/task.yaml"] = b""
