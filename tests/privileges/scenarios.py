@@ -232,8 +232,9 @@ def fine_tunes(cloud: Cloud, _: Recorder) -> None:
 
 
 def reinforces(cloud: Cloud, _: Recorder) -> None:
-    """A reinforcement fine-tuning job is given its own records, and has answers graded."""
-    cloud.upload_task(reinforced_spec())
+    """A reinforcement fine-tuning job is given its own records, a validation set too, and has answers graded."""
+    customization = reinforced_spec()["customization"] | {"validation_share": 0.1}
+    cloud.upload_task(reinforced_spec(customization=customization))
     assert cloud.finish(cloud.drop(labelled())).state is State.PROMOTED
     assert cloud.invoke("reward", []) == []
 
