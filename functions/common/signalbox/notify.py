@@ -248,9 +248,9 @@ def _stalled(summary: dict[str, Any]) -> Written:
     reason = summary.get("reason", "it has been in one state for longer than expected")
     advice = (
         "look at the logs of that step and at its job in the Bedrock console. The run is nudged every minute. If it "
-        "waits for something, it goes on waiting (a job that is stopped there ends it); otherwise it fails by itself "
-        "if it stays where it is. For a quota, ask for more in Service Quotas, or make room: of custom models, keep "
-        "fewer by the task's retention, or delete runs (docs/cleanup.md)."
+        "waits for something, it goes on waiting (a job that is stopped there ends it); otherwise, or if it has "
+        "provisioned throughput, it fails by itself if it stays where it is. For a quota, ask for more in Service "
+        "Quotas, or make room: of custom models, keep fewer by the task's retention, or delete runs (docs/cleanup.md)."
     )
     return reason, [f"Why: {reason}"], advice
 

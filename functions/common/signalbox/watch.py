@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from signalbox import console, generation_retention
+from signalbox.deployments import is_provisioned
 from signalbox.events import RESULTS_FIRST, Event
 from signalbox.generation_watch import look_after
 from signalbox.observability import logger
@@ -26,6 +27,15 @@ _WAITING = timedelta(hours=24)
 """How long in any other state, if the run waits: for a quota, hence for other jobs, which take hours."""
 _OTHERWISE = timedelta(hours=1)
 """And if it waits for nothing."""
+_REMEDY = (
+    "look at the logs of the step and at what it has at work in the Bedrock console, then drop the dataset again; "
+    "if that takes as long as a rule, give it more in the task's patience"
+)
+_REMEDY_BY_THE_HOUR = (
+    "ask for more of the quota in Service Quotas, then drop the dataset again; the run's provisioned throughput is "
+    "deleted by itself after RetireAfterHours, or after its term if it has one, and at once by `clean` "
+    "(docs/cleanup.md)"
+)
 
 
 def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -> int:
@@ -138,7 +148,8 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     at_bedrock = _patience_with_bedrock(run)
     patience = at_bedrock or (_WAITING if run.waiting else _OTHERWISE)
     in_vain = stayed if at_bedrock or run.waiting or not run.waited_until else now - run.waited_until
-    has_an_end = at_bedrock or not run.waiting  # a quota that is used up is waited for
+    # A quota that is used up is waited for, unless that is paid for by the hour.
+    has_an_end = at_bedrock or not run.waiting or _has_throughput(run)
     if in_vain > 2 * patience and has_an_end:
         _end(run, stayed, pipeline)
         return False
@@ -167,13 +178,16 @@ def _patience_with_bedrock(run: Run) -> timedelta | None:
     return None
 
 
+def _has_throughput(run: Run) -> bool:
+    return run.deployment_arn is not None and is_provisioned(run.deployment_arn)
+
+
 def _end(run: Run, stayed: timedelta, pipeline: Pipeline) -> None:
-    remedy = (
-        "look at the logs of the step and at what it has at work in the Bedrock console, then drop the dataset again; "
-        "if that takes as long as a rule, give it more in the task's patience"
-    )
-    failure = Failure(step=run.state.lower(), reason=_overstayed(run, stayed), remedy=remedy)
-    pipeline.fail(run.id, failure, {run.state})
+    reason, remedy = _overstayed(run, stayed), _REMEDY
+    if run.waiting and _has_throughput(run):
+        reason += "; its provisioned throughput costs by the hour meanwhile"
+        remedy = _REMEDY_BY_THE_HOUR
+    pipeline.fail(run.id, Failure(step=run.state.lower(), reason=reason, remedy=remedy), {run.state})
 
 
 def _overstayed(run: Run, stayed: timedelta) -> str:

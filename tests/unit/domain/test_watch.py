@@ -218,6 +218,23 @@ def test_a_run_whose_attempts_break_off_after_a_wait_ends_as_if_it_had_just_begu
     assert world.only.state is state
 
 
+@pytest.mark.parametrize(("hours", "state"), [(47.9, State.DEPLOYED), (48.1, State.FAILED)])
+def test_a_run_with_provisioned_throughput_does_not_wait_without_end(
+    world: World, hours: float, state: State
+) -> None:
+    throughput = "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc"
+    world.run(State.DEPLOYED, hours=hours, waiting="Throttling", deployment_arn=throughput)
+    world.watch()
+    assert world.only.state is state
+    if state is State.FAILED:
+        assert world.only.failure.reason.endswith(
+            "waiting: Throttling; its provisioned throughput costs by the hour meanwhile"
+        )
+        assert (
+            "provisioned throughput is deleted by itself after RetireAfterHours" in world.only.failure.remedy
+        )
+
+
 def test_a_run_that_moves_on_while_watch_would_end_it_is_left_to_itself(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
