@@ -105,7 +105,7 @@ def _of_bedrock(world: World, runs: list[Run]) -> Iterator[str]:
         for name, one in made.items():
             if one.get("requested", 1) != 1:
                 yield f"{kind} {name} was asked for under {one['requested']} tokens"
-    kept = {run.id for run in world.runs.deployed()}
+    kept = {run.id for run in world.runs.at_bedrock()}
     for run in runs:
         if run.state.ended and run.id in deployments and run.id not in kept:
             yield f"the deployment of {run.id} will never be retired"

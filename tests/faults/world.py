@@ -17,6 +17,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from signalbox.bedrock import Busy
+from signalbox.run import Part
 from tests.faults.faults import AFTER, ANSWERS, TIMEOUTS, Call, Crash, cut_body, error_answer
 from tests.integration import cloud as account
 from tests.integration.cloud import PROJECT, TABLE, Cloud, Event
@@ -298,7 +299,8 @@ class World(Cloud):
 
     def _at_rest(self, until_retired: bool) -> bool:
         """Whether no run is known that watch has to heal or to retire; it gets one turn more nevertheless."""
-        return not list(self.runs.active()) and not (until_retired and list(self.runs.deployed()))
+        deployed = any(run.deployment_arn and run.gone < Part.DEPLOYMENT for run in self.runs.at_bedrock())
+        return not list(self.runs.active()) and not (until_retired and deployed)
 
     def turn(self, later: timedelta) -> None:
         """Let time pass, Bedrock come to an end with what it is at, and the clock call watch."""

@@ -12,7 +12,7 @@ import pytest
 from local import client as module
 from local.client import App
 from local.commands import main
-from signalbox.run import Run, State
+from signalbox.run import Failure, Part, Run, State
 from tests.builders import labelled, spec, truth, weights_text
 from tests.integration.cloud import BUS, TABLE, Cloud
 from tests.unit.template.stack import DATA_BUCKET
@@ -104,6 +104,31 @@ def test_a_spec_that_cannot_be_read_keeps_everything(cloud: Cloud) -> None:
     cloud.s3.put_object(Bucket=DATA_BUCKET, Key="tasks/clip-search/task.yaml", Body=b"name: [")
     let_all_be_due(cloud, *(run.id for run in runs))
     assert set(cloud.bedrock.deployments) == {run.id for run in runs}
+
+
+def test_what_a_failed_run_made_unnoted_is_deleted_though_its_task_is(cloud: Cloud) -> None:
+    # Given a run that failed while its model was made, of a task of which nothing else is left
+    cloud.upload_task(spec(judge=None))
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    assert cloud.run(run_id).state is State.TRAINING
+    failure = Failure(step="distill", reason="given up", remedy="none is needed")
+    cloud.pipeline().fail(run_id, failure, {State.TRAINING})
+    cloud.settle()
+    for folder in ("tasks/", "datasets/"):
+        cloud.store.delete(cloud.store.versions(folder))
+    # When its time has come, its job is stopped, and makes the model all the same
+    let_all_be_due(cloud, run_id)
+    assert cloud.run(run_id).gone is Part.DEPLOYMENT
+    job = cloud.bedrock.jobs[run_id]
+    assert job["status"] == "Stopping"
+    job["status"] = "InProgress"
+    cloud.bedrock.work(cloud.s3, lambda event: None)
+    assert cloud.bedrock.custom_models
+    # Then that is deleted
+    cloud.watch()
+    assert cloud.bedrock.custom_models == set()
+    assert list(cloud.runs.at_bedrock()) == []
 
 
 def test_all_versions_and_markers_go_over_many_pages_and_nothing_beside_the_prefix(cloud: Cloud) -> None:

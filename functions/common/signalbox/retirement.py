@@ -31,17 +31,21 @@ def look_through(pipeline: Pipeline, at: datetime, grace: timedelta) -> None:
     """
     uploaded = pipeline.store.uploaded_tasks()
     tasks = {*pipeline.store.tasks(), NO_TASK}
-    if pipeline.attention.is_due(_PURPOSE, _OF_NO_TASK_THAT_IS_THERE, at):
-        tasks |= {run.task for run in pipeline.runs.deployed()}
-        pipeline.attention.has_read(_PURPOSE, _OF_NO_TASK_THAT_IS_THERE, at + _AGAIN)
-    for task in sorted(tasks):
+    deleted: set[str] = set()
+    if listed := pipeline.attention.is_due(_PURPOSE, _OF_NO_TASK_THAT_IS_THERE, at):
+        deleted = {run.task for run in pipeline.runs.at_bedrock()} - tasks
+    list_again = at + _AGAIN
+    for task in sorted(tasks | deleted):
         if not pipeline.attention.is_due(_PURPOSE, task, at):
             continue
         try:
             again = _look_at_task(task, task in uploaded, pipeline, at, grace)
             pipeline.attention.has_read(_PURPOSE, task, again)
+            list_again = min(list_again, again) if task in deleted else list_again
         except Exception:  # one task that cannot be looked at must not keep the others waiting
             logger.exception("retention not looked at", extra={"task": task})
+    if listed:
+        pipeline.attention.has_read(_PURPOSE, _OF_NO_TASK_THAT_IS_THERE, list_again)
 
 
 def retire(run_id: str, pipeline: Pipeline, grace: timedelta) -> None:
@@ -147,13 +151,19 @@ def _due(run_id: str, pipeline: Pipeline, grace: timedelta) -> Run | None:
 def _is_due(run: Run, live: Live | None, at: datetime, grace: timedelta) -> bool:
     if (live is not None and run.id in live.run_ids) or run.released_at is None or run.surplus <= run.gone:
         return False
-    if run.committed_until is not None and run.gone < Part.DEPLOYMENT and at < run.committed_until:
-        return False  # it is paid for, and cannot be deleted
+    until = _committed_until(run)
+    if until is not None and at < until:
+        return False
     return run.retired_at is not None or at >= _due_at(run, run.released_at, grace)
 
 
 def _due_at(run: Run, released_at: datetime, grace: timedelta) -> datetime:
     """When to delete what nobody has needed of a run since then; what nobody could need later has no grace time."""
-    if is_idle_throughput(run):
-        return at_work_until(run) or released_at
-    return released_at + grace
+    due = (at_work_until(run) or released_at) if is_idle_throughput(run) else released_at + grace
+    until = _committed_until(run)
+    return max(due, until) if until else due
+
+
+def _committed_until(run: Run) -> datetime | None:
+    """Return before when what a run still has at Bedrock is paid for and cannot be deleted, None if it can."""
+    return run.committed_until if run.gone < Part.DEPLOYMENT else None

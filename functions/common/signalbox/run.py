@@ -24,8 +24,8 @@ TASK_INDEX = "runs-by-task"
 OF_AN_OLDER_VERSION = ""
 """Stands in for the candidate that the one judge's job of an older version graded: the one that would answer first."""
 _ACTIVE = "active"
-_DEPLOYED = "deployed"
-"""The value of the index key under which ended runs stand that still hold a deployment."""
+_AT_BEDROCK = "deployed"
+"""The value of the index key under which ended runs stand that may still hold something at Bedrock."""
 
 
 class State(StrEnum):
@@ -117,7 +117,8 @@ class PermanentFailure(Exception):
 class Moment(BaseModel):
     """One entry of a run's history: the state it came to, what there is to say, the event that was published.
 
-    `by` and `reason` are a person's, or an alarm's, where it was not a step of the pipeline that moved the run.
+    `by` and `reason` are a person's, or an alarm's, where it was not a step of the pipeline that moved the run. The note
+    does not say the reason once more: a history of long ones has to fit an item.
     """
 
     state: State
@@ -126,6 +127,11 @@ class Moment(BaseModel):
     event: str = ""
     by: str = ""
     reason: str = ""
+
+    @property
+    def said(self) -> str:
+        """The note with the reason, if it does not say that itself, as an older version's does."""
+        return self.note if self.reason in self.note else f"{self.note}: {self.reason}"
 
 
 class Run(BaseModel):
@@ -390,7 +396,7 @@ class RunTable:
         """Note how much of a run that was given up has been deleted, and return it so; "" is no note."""
         moments = [Moment(state=run.state, at=now(), note=note)] if note else []
         noted = run.model_copy(update={"gone": gone, "history": [*run.history, *moments]})
-        changes = {"gone": int(gone), "history": item_of(noted)["history"], _ACTIVE: None}
+        changes = {"gone": int(gone), "history": item_of(noted)["history"], _ACTIVE: _place(noted)}
         self._change(run, changes, {"retired_at": run.retired_at})
         return noted
 
@@ -430,9 +436,9 @@ class RunTable:
         """Return every run for which something is still to be done, the longest untouched first."""
         return _readable(self._query(ACTIVE_INDEX, _ACTIVE, _ACTIVE))
 
-    def deployed(self) -> Iterator[Run]:
-        """Return every ended run that still holds a deployment, the longest ended first."""
-        return _readable(self._query(ACTIVE_INDEX, _ACTIVE, _DEPLOYED))
+    def at_bedrock(self) -> Iterator[Run]:
+        """Return every ended run that may still hold something at Bedrock, the longest ended first."""
+        return _readable(self._query(ACTIVE_INDEX, _ACTIVE, _AT_BEDROCK))
 
     def standing(self, place: str) -> Iterator[dict[str, Any]]:
         """Return the items that stand under a value of the index's key, the longest untouched first."""
@@ -525,8 +531,9 @@ def transition(
 
 
 def _place(ended: Run) -> str | None:
-    """Where in the index an ended run stands that owes nothing."""
-    return _DEPLOYED if ended.deployment_arn else None
+    """Where in the index an ended run stands that owes nothing; one that failed may have made what it has not noted."""
+    made = ended.deployment_arn or ended.model_arn or ended.state is State.FAILED
+    return _AT_BEDROCK if made and ended.gone < Part.MODEL else None
 
 
 def _readable(items: Iterable[dict[str, Any]]) -> Iterator[Run]:

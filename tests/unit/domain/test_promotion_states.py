@@ -232,7 +232,7 @@ class Promotion(RuleBasedStateMachine):
     @invariant()
     def nothing_is_forgotten(self) -> None:
         """Whoever owes an event, or holds a deployment, is found by `watch`."""
-        found = {run.id for run in (*self.pipeline.runs.active(), *self.pipeline.runs.deployed())}
+        found = {run.id for run in (*self.pipeline.runs.active(), *self.pipeline.runs.at_bedrock())}
         for key in self.table.items:
             run = self.pipeline.runs.load(key)
             if run is not None and (run.outbox or run.id in self.scripted.deployments):

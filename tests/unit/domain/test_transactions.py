@@ -227,12 +227,14 @@ def test_an_event_published_late_does_not_clear_the_one_owed_since(table: Table)
     assert table.stored(run).outbox == "ModelPromoted"
 
 
-def test_an_ended_run_with_a_deployment_is_found_until_it_is_retired(table: Table) -> None:
+def test_an_ended_run_is_found_until_nothing_of_it_is_at_bedrock(table: Table) -> None:
     run = table.held()
-    assert [one.id for one in table.runs.deployed()] == [run.id]
+    assert [one.id for one in table.runs.at_bedrock()] == [run.id]
     table.transactions.give_up(run, None)
     table.runs.note_gone(table.stored(run), Part.DEPLOYMENT, "deleted")
-    assert list(table.runs.deployed()) == []
+    assert [one.id for one in table.runs.at_bedrock()] == [run.id]
+    table.runs.note_gone(table.stored(run), Part.MODEL, "")
+    assert list(table.runs.at_bedrock()) == []
     assert table.stored(run).history[-1].note == "deleted"
 
 
