@@ -57,6 +57,28 @@ def ended_run(task: str, number: int) -> Run:
     )
 
 
+@pytest.mark.parametrize(
+    ("committed", "again"),
+    [(timedelta(days=20), timedelta(hours=1)), (timedelta(minutes=20), timedelta(minutes=20))],
+    ids=["for days", "until soon"],
+)
+def test_a_run_whose_throughput_is_committed_is_looked_at_hourly_and_at_the_end_of_its_term(
+    cloud: Cloud, committed: timedelta, again: timedelta
+) -> None:
+    # Given a run of a task that keeps nothing, released long ago, whose throughput cannot be deleted yet
+    at = now()
+    changes = {
+        "surplus": retirement.Part.MODEL,
+        "released_at": at - timedelta(days=2),
+        "deployment_arn": "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a",
+        "committed_until": at + committed,
+    }
+    run = ended_run("task-1", 1).model_copy(update=changes)
+    # When its task has been looked at, then it is next looked at in an hour, or when the term is over
+    looked = retirement._look_at(run, run.surplus, None, cloud.pipeline(), at, GRACE)
+    assert looked == at + again
+
+
 @pytest.fixture
 def full(cloud: Cloud) -> Iterator[Cloud]:
     """An app with fifty tasks of some runs each; a hundred are as many requests, of larger pages."""
