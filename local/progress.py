@@ -78,7 +78,7 @@ def waits(run: Run) -> str:
 
 def transition(run: Run, moment: Moment) -> Update:
     """Tell of one entry of a run's history, and of the event that it was published by."""
-    text = f"{moment.event}: {moment.note}" if moment.event else moment.note
+    text = f"{moment.event}: {moment.said}" if moment.event else moment.said
     return Update("state", moment.at, text, moment.state, run)
 
 

@@ -159,6 +159,13 @@ def _timeline(run: Run) -> list[tuple[Moment, timedelta | None]]:
     return list(zip(run.history, [*lasted, None], strict=True)) if run.history else []
 
 
+def _noted(moment: Moment, run: Run) -> str:
+    """Say what is noted of a moment and why, without the reason that stands with the run."""
+    if moment.note == run.reason:
+        return ""
+    return moment.note if moment.reason == run.reason else moment.said
+
+
 def _standing(run: Run, live: Live | None) -> str:
     """Return a run's state; of one that was promoted and is no longer live, whether it was withdrawn or replaced."""
     if run.state is not State.PROMOTED or (live is not None and live.run_id == run.id):
@@ -224,6 +231,7 @@ def _template() -> Template:
         "making": _MAKING,
         "how": _how,
         "is_settled": is_settled,
+        "noted": _noted,
         "numbers": _numbers,
         "standing": _standing,
         "steps": _steps,

@@ -86,7 +86,7 @@ def _promote(request: OperatorRequest, pipeline: Pipeline) -> None:
     }
     place = f", in place of {live.run_id}" if live else ""
     early = ", before it was compared with what is live" if live and waited else ""
-    note = f"live{place}{early}; {request.by or 'a person'}: {request.reason}"
+    note = f"live{place}{early}; by {request.by or 'a person'}"
     promoted = pipeline.transactions.promote(
         run, pointer, live, note=note, request=request, summary=summary, reason=request.reason
     )

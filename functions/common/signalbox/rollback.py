@@ -74,7 +74,7 @@ def roll_back(
         withdrawn,
         pointer,
         live,
-        note=f"withdrawn, {restored.run_id} is live again; {by or 'a person'}: {reason}",
+        note=f"withdrawn, {restored.run_id} is live again; by {by or 'a person'}",
         request=request,
         summary=withdrawn.summary | {"rolled_back": facts},
         reason=reason,

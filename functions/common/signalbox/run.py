@@ -117,8 +117,8 @@ class PermanentFailure(Exception):
 class Moment(BaseModel):
     """One entry of a run's history: the state it came to, what there is to say, the event that was published.
 
-    `by` and `reason` are a person's, or an alarm's, where it was not a step of the pipeline that moved the run. The note
-    does not say the reason once more: a history of long ones has to fit an item.
+    `by` and `reason` are a person's, or an alarm's, where it was not a step of the pipeline that moved the run. The
+    note does not say the reason once more: a history of long ones has to fit an item.
     """
 
     state: State

@@ -178,7 +178,7 @@ class Transactions:
             If the run has moved since it was read, or the request has been answered.
         """
         by = request.by or "a person"
-        note = f"{awaited.of} released by {by}" + (f": {request.reason}" if request.reason else "")
+        note = f"{awaited.of} released by {by}"
         moment = Moment(
             state=run.state, at=now(), note=note, event=Event.RUN_NUDGED, by=by, reason=request.reason
         )

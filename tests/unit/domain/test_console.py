@@ -136,6 +136,23 @@ def test_a_promotion_by_a_person_and_a_rollback_say_who_and_why() -> None:
     assert "Withdrawn by an alarm; clip-search-2 is live again. 30% fell back" in text_of(page_of(withdrawn))
 
 
+def test_the_timeline_says_why_a_person_moved_a_run_once() -> None:
+    noted = [
+        Moment(state=State.PROMOTED, at=START, note="live; by ada", by="ada", reason="good enough"),
+        Moment(
+            state=State.PROMOTED, at=START, note="withdrawn; by ada: too slow", by="ada", reason="too slow"
+        ),
+        Moment(state=State.PROMOTED, at=START, note="live; by bob", by="bob", reason="mended"),
+    ]
+    said = {"by": "bob", "reason": "mended"}
+    told = run(State.PROMOTED).model_copy(
+        update={"history": noted, "reason": "mended", "summary": {"promoted_by": said}}
+    )
+    text = text_of(page_of(told))
+    assert "live; by ada: good enough" in text
+    assert [text.count(reason) for reason in ("good enough", "too slow", "mended")] == [1, 1, 1]
+
+
 def test_a_run_that_awaits_a_release_is_not_said_to_be_at_work() -> None:
     awaited = Awaited(of=Expense.JOB, reason="it costs money", since=datetime(2026, 11, 21, tzinfo=UTC))
     held = run(
