@@ -223,6 +223,37 @@ def test_clean_goes_on_after_a_failure_and_can_be_called_again(
     assert cloud.bedrock.custom_models == set()
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_the_judges_jobs_of_a_run_under_way_are_stopped_and_deleted(
+    cloud: Cloud, app: App, capsys: pytest.CaptureFixture[str], noted: bool
+) -> None:
+    # Given a run whose judge's jobs are at work; or one that was cut off before it could note them
+    cloud.upload_task(spec())
+    run_id = cloud.drop(labelled())
+    with cloud.failing("dynamodb", "UpdateItem", containing="judge_job_arns", times=0 if noted else 99):
+        while not cloud.bedrock.evaluations:
+            cloud.settle()
+            cloud.bedrock.work(cloud.s3, cloud.announce)
+            cloud.settle()
+            cloud.age(run_id, timedelta(minutes=10))
+            cloud.watch()
+    cloud.crashes.clear()
+    assert (cloud.run(run_id).state is State.EVALUATING) == noted
+    assert cloud.bedrock.evaluations
+    # When a person deletes the run, and a step can no longer be at work on it
+    with mock.patch("local.clean.PATIENCE_SECONDS", 0), mock.patch("local.clean._POLL_SECONDS", 0):
+        said(capsys, "clean", run_id, "--yes")
+        cloud.age(run_id, timedelta(hours=1))
+        assert said(capsys, "clean", run_id, "--yes")[0] == 7
+    # Then the jobs are stopped, which takes its time, and deleted
+    for job in cloud.bedrock.evaluations.values():
+        assert job["status"] == "Stopping"
+        job["status"] = "Stopped"
+    assert said(capsys, "clean", run_id, "--yes")[0] == 0
+    assert cloud.bedrock.evaluations == {}
+    assert cloud.runs.load(run_id) is None
+
+
 def test_a_run_that_is_not_there_is_a_usage_error(app: App, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["clean", "clip-search-0", "--yes"]) == 2
     assert "there is no run" in capsys.readouterr().err

@@ -262,9 +262,23 @@ class Bedrock:
 
     def _evaluation_named(self, name: str) -> str | None:
         """Return the ARN of the evaluation job of a name, which GetEvaluationJob does not take."""
-        answer = look_up("judge's job", name, lambda: self._control.list_evaluation_jobs(nameContains=name))
-        jobs = answer["jobSummaries"] if answer else []
-        return next((job["jobArn"] for job in jobs if job["jobName"] == name), None)
+        return self._evaluations_with(name).get(name)
+
+    def evaluations_of(self, run_id: str) -> list[str]:
+        """Return the ARNs of the evaluation jobs that are named after a run, whatever candidate each grades.
+
+        Raises
+        ------
+        Busy
+            Throttled.
+        """
+        named = self._evaluations_with(run_id)
+        return [arn for name, arn in named.items() if name.startswith(f"{run_id}-")]
+
+    def _evaluations_with(self, text: str) -> dict[str, str]:
+        """Return the ARNs of the evaluation jobs in whose names a text is, by name; a page holds all of one run."""
+        answer = look_up("judge's job", text, lambda: self._control.list_evaluation_jobs(nameContains=text))
+        return {job["jobName"]: job["jobArn"] for job in answer["jobSummaries"]} if answer else {}
 
     def evaluation_status(self, arn: str) -> tuple[str, str]:
         """Return an evaluation job's status and its failure messages in one line; one that is gone has failed.

@@ -40,9 +40,8 @@ def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
         found = _delete_deployment(run, pipeline.deployments)
         run = pipeline.runs.note_gone(run, Part.DEPLOYMENT, f"deployment {found} retired" if found else "")
     if run.gone < Part.MODEL <= upto:
+        _delete_evaluations(run, pipeline.bedrock)
         found = _delete_model(run, pipeline.bedrock)
-        for arn in run.judge_job_arns.values():
-            pipeline.bedrock.delete_evaluation(arn)
         run = pipeline.runs.note_gone(run, Part.MODEL, f"custom model {found} deleted" if found else "")
     return run
 
@@ -89,6 +88,15 @@ def _delete_deployment(run: Run, deployments: Deployments) -> str | None:
     if arn is not None:
         deployments.delete(arn)
     return arn
+
+
+def _delete_evaluations(run: Run, bedrock: Bedrock) -> None:
+    """Stop and delete the judge's jobs of a run, those as well that `evaluate` was cut off before it could note."""
+    arns = [*run.judge_job_arns.values()] or bedrock.evaluations_of(run.id)
+    for arn in arns:
+        bedrock.stop_evaluation(arn)
+    for arn in arns:
+        bedrock.delete_evaluation(arn)
 
 
 def _delete_model(run: Run, bedrock: Bedrock) -> str | None:
