@@ -27,7 +27,7 @@ MADE_BY_CALLS = {
     "bedrock:CreateCustomModelDeployment": "custom models, deployments, judge's jobs",
     "bedrock:CreateProvisionedModelThroughput": "custom models, deployments, judge's jobs",
     "bedrock:CreateEvaluationJob": "custom models, deployments, judge's jobs",
-    "bedrock:CreateModelInvocationJob": "judge's jobs",
+    "bedrock:CreateModelInvocationJob": "records of batch inference jobs",
     "xray:PutTraceSegments": "traces",
     "s3:PutObject": "objects of all versions",
 }
@@ -72,7 +72,17 @@ def test_no_function_makes_its_log_group_itself() -> None:
 
 @pytest.mark.parametrize("action", MADE_BY_CALLS)
 def test_what_calls_make_is_on_the_page(action: str) -> None:
-    assert MADE_BY_CALLS[action] in DELETION
+    assert f"| {MADE_BY_CALLS[action]}" in DELETION
+
+
+def test_every_bucket_is_on_the_page_by_name_and_emptied_before_the_stack_is_deleted() -> None:
+    commands = DELETION[DELETION.index("```bash") : DELETION.index("sam delete")]
+    emptied = {"DataBucket": "local clean --everything", "QueryLogBucket": "aws s3 rm"}
+    names = {name for name, one in Stack().template["Resources"].items() if one["Type"] == "AWS::S3::Bucket"}
+    assert names == emptied.keys()
+    for name, command in emptied.items():
+        assert f"| `{name}`" in DELETION
+        assert command in commands
 
 
 def test_no_role_may_make_anything_else() -> None:
