@@ -216,13 +216,14 @@ def pipeline_of(app: App) -> Pipeline:
 def _remove(holding: Holding, pointers: dict[str, Live], pipeline: Pipeline) -> None:
     """Remove one run: no pointer names it, it is ended and given up, Bedrock's things go, its objects, its item."""
     dataset = [version for version in holding.versions if not version.key.startswith(f"{_RUN_FOLDER}/")]
-    pipeline.store.delete(dataset)
     if holding.run is None:
+        pipeline.store.delete(dataset)
         pipeline.store.delete_run(holding.run_id)
         return
     run = holding.run
-    if holding.live:
+    if holding.live:  # first, as what is live meanwhile keeps its dataset
         _withdraw(run, pointers, pipeline)
+    pipeline.store.delete(dataset)
     if not run.state.ended:
         failure = Failure(step="clean", reason="removed by a person", remedy="none is needed")
         run = pipeline.runs.move(

@@ -210,6 +210,18 @@ def test_clean_everything_with_what_is_live_leaves_nothing_and_watch_begins_noth
     assert cloud.bedrock.custom_models == set()
 
 
+def test_what_became_live_meanwhile_keeps_its_dataset(
+    cloud: Cloud, app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloud.upload_task(spec(judge=None))
+    run = promoted(cloud)
+    taken = "local.clean._withdraw"
+    with mock.patch(taken, side_effect=ValueError(f"{run.id} has become live meanwhile")):
+        code, shown = said(capsys, "clean", run.id, "--with-live", "clip-search", "--yes")
+    assert (code, shown["left"]) == (7, [f"{run.id}: {run.id} has become live meanwhile"])
+    assert run.dataset.version_id in [one.version_id for one in cloud.store.versions(run.dataset.key)]
+
+
 def test_clean_goes_on_after_a_failure_and_can_be_called_again(
     cloud: Cloud, app: App, capsys: pytest.CaptureFixture[str]
 ) -> None:
