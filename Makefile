@@ -26,7 +26,7 @@ run: setup ## the whole story on this machine: dataset in, router out
 test: setup ## every test
 	.venv/bin/python -m pytest --numprocesses auto --dist loadgroup \
 		tests/unit tests/integration tests/privileges tests/fuzz tests/faults
-	.venv/bin/python -m pytest tests/e2e tests/browser
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile tests/e2e tests/browser
 
 .PHONY: pictures
 pictures: setup ## docs/report.png and docs/report-dark.png, of a run of the example dataset; needs Chromium

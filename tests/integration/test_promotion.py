@@ -723,18 +723,20 @@ def test_a_task_without_a_bedrock_model_has_nothing_to_retire(cloud: Cloud) -> N
 # The documented commands.
 
 
-def documented_commands() -> list[list[dict[str, str]]]:
-    """Return the entries of every `aws events put-events` in docs/promotion.md."""
+def documented_commands(*kinds: str) -> list[dict[str, str]]:
+    """Return the entries of these kinds of every `aws events put-events` in docs/promotion.md."""
     text = (PROJECT / "docs" / "promotion.md").read_text()
     parts = text.split("aws events put-events --entries '")[1:]
-    return [json.loads(part.partition("'")[0]) for part in parts]
+    entries = [entry for part in parts for entry in json.loads(part.partition("'")[0])]
+    return [entry for entry in entries if entry["DetailType"] in kinds]
 
 
 def test_the_documented_commands_do_what_they_say(app: Cloud) -> None:
     # Given a live model and a held run of the documented names' kind
     first, run = promoted(app), held(app)
-    for entries in documented_commands():
-        (entry,) = entries
+    commands = documented_commands("PromotionRequested", "RollbackRequested")
+    assert len(commands) == 2
+    for entry in commands:
         assert entry["EventBusName"] == Stack()["EventBus"]["Name"]
         detail = json.loads(entry["Detail"])
         named = {"run_id": run.id} if "run_id" in detail else {"task": TASK}
@@ -745,3 +747,19 @@ def test_the_documented_commands_do_what_they_say(app: Cloud) -> None:
     assert [moment.note.partition(",")[0] for moment in app.run(run.id).history[-2:]] == ["live", "withdrawn"]
     assert app.live().run_id == first.id
     assert refusals(app) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"), [("ReleaseRequested", State.PROMOTED), ("EndRequested", State.FAILED)]
+)
+def test_the_documented_commands_release_and_end(cloud: Cloud, kind: str, ends: State) -> None:
+    # Given a run that awaits a person's release
+    cloud.upload_task(spec(dataset={"budget_usd": 0}))
+    run_id = cloud.drop(labelled())
+    cloud.settle()
+    (entry,) = documented_commands(kind)
+    # When the command is sent as it stands there, but for the name
+    detail = json.dumps(json.loads(entry["Detail"]) | {"run_id": run_id})
+    cloud.put_events([entry | {"EventBusName": BUS, "Detail": detail}])
+    # Then the run goes on, or ends
+    assert cloud.finish(run_id).state is ends

@@ -175,7 +175,7 @@ def version_of_route(template: dict[str, Any]) -> tuple[str, Any]:
     """Return what tells one version of route from another: its logical id, and what it cannot change."""
     resources = translate(template)["Resources"].items()
     ((name, version),) = (item for item in resources if item[1]["Type"] == "AWS::Lambda::Version")
-    return name, version["Properties"]["Description"]["Ref"]
+    return name, version["Properties"]["Description"]["Fn::Sub"]
 
 
 def test_a_change_of_route_or_its_layer_goes_live() -> None:

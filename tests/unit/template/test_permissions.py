@@ -51,6 +51,8 @@ ACTIONS = {
         "bedrock:GetProvisionedModelThroughput",
         "bedrock:DeleteProvisionedModelThroughput",
         "bedrock:DeleteCustomModel",
+        "bedrock:ListEvaluationJobs",
+        "bedrock:StopEvaluationJob",
         "bedrock:BatchDeleteEvaluationJob",
         "bedrock:StopModelCustomizationJob",
         "bedrock:TagResource",
