@@ -84,7 +84,7 @@ def spec_of(name: str, output: Weights | Labels, example: Path) -> str:
             "macro_f1: 0.6": "mean F1 of the labels, in which a rare label counts as much as a frequent one",
         }
     return template.substitute(
-        name=name,
+        name=_yaml(name),
         output=f"{{{kind}s: {_yaml(list(names))}}}"
         if kind == "label"
         else f"{{weights: {_yaml(list(names))}}}",

@@ -12,6 +12,9 @@ from local.data.task_folder import task_at
 
 _LONGEST_CELL = 1 << 20
 """Characters; Python's own limit is 131,072, which a column that nobody asked for may exceed."""
+_TOO_MANY = (
+    "the row has more cells than the table has columns; a cell with a comma in it stands in quotation marks"
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _rows(file: Path, query: str, answer: str | None, reading: Reading) -> Iterator[tuple[str, str | None]]:
-    """Return query and answer of each row; one without a query is skipped, one that is cut short is a fault.
+    """Return query and answer of each row; one without a query is skipped, one with too few or many cells is a fault.
 
     Raises
     ------
@@ -35,7 +38,7 @@ def _rows(file: Path, query: str, answer: str | None, reading: Reading) -> Itera
     dialect = "excel-tab" if file.suffix.lower() == ".tsv" else "excel"
     try:
         with file.open(encoding="utf-8-sig", newline="") as content:
-            table = csv.DictReader(content, dialect=dialect)
+            table = csv.DictReader(content, dialect=dialect, strict=True)
             wanted = [query, *([answer] if answer else [])]
             if missing := [name for name in wanted if name not in (table.fieldnames or ())]:
                 columns = ", ".join(table.fieldnames or ()) or "none"
@@ -44,11 +47,15 @@ def _rows(file: Path, query: str, answer: str | None, reading: Reading) -> Itera
                 reading.entries += 1
                 if any(row[name] is None for name in wanted):
                     reading.note(Fault(str(file), table.line_num, "the row is cut short"))
+                elif None in row:  # where DictReader puts what has no column
+                    reading.note(Fault(str(file), table.line_num, _TOO_MANY))
                 elif not row[query].strip():
                     reading.skipped["no query"] += 1
                 else:
                     yield row[query], (row[answer].strip() or None) if answer else None
     except OSError as error:
         raise CannotUse(f"{file} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CannotUse(f"{file} is no table in UTF-8: {error}") from error
+    except UnicodeDecodeError as error:
+        raise CannotUse(f"{file} is no text in UTF-8: {error}") from error
+    except csv.Error as error:
+        raise CannotUse(f"{file} is no table, near line {reading.entries + 2}: {error}") from error

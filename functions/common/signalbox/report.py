@@ -153,7 +153,7 @@ def _throughput(said: dict[str, Any] | None) -> str:
             f"{deployed}; from which rate on provisioned throughput is cheaper is unknown: {rate['unknown']}"
         )
     return (
-        f"{deployed}; provisioned is cheaper from {wording.count(round(rate))} requests a minute on, by the tokens "
+        f"{deployed}; provisioned is cheaper from {wording.count(math.ceil(rate))} requests a minute on, by the tokens "
         "measured, if the units carry as many: what a unit carries is not published"
     )
 

@@ -269,11 +269,11 @@ class Task(Section):
             raise ValueError(f"prompt has {word!r}, on which the job would fail ({RESERVED_WORDS_SOURCE})")
         if self.dataset.label and (self.customization is None or self.customization.teacher is None):
             raise ValueError("dataset.label needs customization.teacher, which is asked")
-        if self.deployment.type == "provisioned":
-            self._check_provisioned()
         tiers = [tier for tier in self.serve.order if tier == "baseline" or tier in self.candidates]
         if not tiers or tiers[0] == "baseline":
             raise ValueError("serve.order must name one of the candidates, and before the baseline")
+        if self.deployment.type == "provisioned":
+            self._check_provisioned()
         wrong = (
             {"accuracy", "macro_f1"}
             if isinstance(self.output, Weights)
@@ -287,7 +287,7 @@ class Task(Section):
     def _check_provisioned(self) -> None:
         if "bedrock" not in self.candidates:
             raise ValueError("deployment.type is provisioned, so candidates must have bedrock")
-        if self.gates.cost_per_1000_queries is not None and self.serve.order[0] == "bedrock":
+        if self.gates.cost_per_1000_queries is not None and self.first_served == "bedrock":
             raise ValueError(
                 "gates.cost_per_1000_queries cannot be applied to provisioned throughput, which is paid by the hour"
             )

@@ -67,6 +67,14 @@ def test_a_price_that_is_unknown_leaves_the_rate_unknown(
             {"gates": {"cost_per_1000_queries": 1}, "serve": {"order": ["bedrock", "embedded", "prior"]}},
             "paid by the hour",
         ),
+        (
+            {
+                "gates": {"cost_per_1000_queries": 1},
+                "candidates": ["bedrock"],
+                "serve": {"order": ["embedded", "bedrock", "prior"]},
+            },
+            "paid by the hour",
+        ),
         ({"deployment": {"type": "provisioned", "model_units": 0}}, "deployment.model_units"),
         ({"deployment": {"type": "provisioned", "commitment": "a year"}}, "deployment.commitment"),
         ({"deployment": {"model_units": 2}}, "type: provisioned"),

@@ -95,7 +95,7 @@ def test_a_row_that_is_cut_short_is_listed_and_the_others_are_taken(
     [
         ("query\nships\n", "has no column text; it has query"),
         ("", "it has none"),
-        (b"text\n\xff\xfe\n", "no table in UTF-8"),
+        (b"text\n\xff\xfe\n", "no text in UTF-8"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused_with_the_reason(
@@ -121,3 +121,27 @@ def test_whatever_the_queries_each_is_there_once(
     assert {normalise(query) for query in answers(records)} == {
         normalise(query) for query in queries if query.strip()
     }
+
+
+def test_a_row_with_more_cells_than_columns_is_a_fault_of_its_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = f"intent,text\n{LABEL},ships\n{LABEL},show me ships, please\n"
+    code, records = converted(folder, table, "--answer", "intent", "--json")
+    assert (code, answers(records)) == (7, {"ships": LABEL})
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert (fault["line"], fault["reason"].partition(";")[0]) == (
+        3,
+        "the row has more cells than the table has columns",
+    )
+
+
+@pytest.mark.parametrize("row", [f'{LABEL},"bells" at sea', f'{LABEL},"never closed'])
+def test_a_stray_quotation_mark_swallows_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], row: str
+) -> None:
+    code, records = converted(
+        folder, f"intent,text\n{LABEL},ships\n{row}\n{LABEL},a bell\n", "--answer", "intent"
+    )
+    assert (code, records) == (2, [])
+    assert "is no table, near line 3" in capsys.readouterr().err

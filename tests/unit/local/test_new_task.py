@@ -59,6 +59,12 @@ def test_whatever_the_names_the_example_fits_the_task(
     assert min(found.balance.values()) > 0
 
 
+@pytest.mark.parametrize("name", ["2026", "null", "on", "2026-01-01"])
+def test_a_name_that_yaml_takes_for_something_else_is_a_name(tmp_path: Path, name: str) -> None:
+    assert new_task(tmp_path, name) == 0
+    assert checked(tmp_path, name).reasons == []
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("--weights", "colour,shape"), ("--labels", "billing,returns + refunds,other")]
 )
