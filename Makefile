@@ -24,8 +24,8 @@ run: setup ## the whole story on this machine: dataset in, router out
 
 .PHONY: test
 test: setup ## every test
-	.venv/bin/python -m pytest --numprocesses auto --dist loadgroup \
-		tests/unit tests/integration tests/privileges tests/fuzz tests/faults
+	.venv/bin/python -m pytest --numprocesses auto --dist loadfile \
+		tests/faults tests/privileges tests/integration tests/fuzz tests/unit
 	.venv/bin/python -m pytest --numprocesses auto --dist loadfile tests/e2e tests/browser
 
 .PHONY: pictures

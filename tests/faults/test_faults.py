@@ -20,10 +20,7 @@ WANTED = os.environ.get("FAULTS", "3")
 ALL = WANTED == "all"
 FAULTS = 0 if ALL else int(WANTED)
 LOSSES, ORDERS, STORMS = (1000, 100, 30) if ALL else (1 + FAULTS // 8, 1 + FAULTS // 4, 1 + FAULTS // 8)
-ONE_WORKER_EACH = [
-    pytest.param(scenario, id=scenario.name, marks=() if ALL else pytest.mark.xdist_group(scenario.name))
-    for scenario in SCENARIOS
-]
+COURSES = [pytest.param(scenario, id=scenario.name) for scenario in SCENARIOS]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +31,7 @@ def course(request: pytest.FixtureRequest, student: bytes, trained: object) -> I
         yield recorded
 
 
-scenarios = pytest.mark.parametrize("course", ONE_WORKER_EACH, indirect=True)
+scenarios = pytest.mark.parametrize("course", COURSES, indirect=True)
 
 
 def _count(tried: dict[str, int], what: str, number: int = 1) -> None:
@@ -96,7 +93,7 @@ def test_storms_pass(course: Campaign, tried: dict[str, int]) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("course", ONE_WORKER_EACH[:1], indirect=True)
+@pytest.mark.parametrize("course", COURSES[:1], indirect=True)
 def test_a_fault_that_nothing_heals_is_found(course: Campaign) -> None:
     (point,) = (point for point in course.points if point.call.operation == "CreateModelCustomizationJob")
     assert course.befall(point, "crash after") == []

@@ -36,9 +36,9 @@ ASK = {"query": SHIPS, "task": "clip-search"}
 
 @pytest.fixture(scope="module")
 def account(student: bytes) -> Iterator[Cloud]:
-    """The app with a live model, which may take 300 ms to answer, for all of these tests."""
+    """The app with a live model, which may take a second to answer, for all of these tests."""
     with mock_aws(), Cloud(student).connected() as cloud:
-        cloud.upload_task(spec(serve={"budget_ms": 300}))
+        cloud.upload_task(spec(serve={"budget_ms": 1000}))
         cloud.finish(cloud.drop(labelled()))
         yield cloud
         assert cloud.crashes == []

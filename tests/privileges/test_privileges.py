@@ -13,9 +13,6 @@ from tests.privileges.scenarios import SCENARIOS
 from tests.unit.template.authorization import is_of_type, resource_types
 from tests.unit.template.stack import ACCOUNT, DATA_BUCKET, KMS_KEY_ARN, QUERY_LOG_BUCKET, REGION, Stack
 
-# One worker runs the scenarios once for all of these.
-pytestmark = pytest.mark.xdist_group("privileges")
-
 EXCEPTIONS = {
     ("validate", "s3:ListBucketVersions"): (
         "S3's reference names s3:ListBucket alone for the 404 of an object that is not there; of a version that is not "
