@@ -36,9 +36,9 @@ ASK = {"query": SHIPS, "task": "clip-search"}
 
 @pytest.fixture(scope="module")
 def account(student: bytes) -> Iterator[Cloud]:
-    """The app with a live model, which may take a second to answer, for all of these tests."""
+    """The app with a live model, which may take 300 ms to answer, for all of these tests."""
     with mock_aws(), Cloud(student).connected() as cloud:
-        cloud.upload_task(spec(serve={"budget_ms": 1000}))
+        cloud.upload_task(spec(serve={"budget_ms": 300}))
         cloud.finish(cloud.drop(labelled()))
         yield cloud
         assert cloud.crashes == []
@@ -242,6 +242,7 @@ def test_a_label_is_answered_with_a_confidence_where_there_is_one(live: Cloud) -
 @pytest.mark.parametrize("query", ["?!", "🎉", "x" * 512, "SHIPS\u0000", "<script>", "आवाज़"])
 def test_any_query_is_answered(live: Cloud, query: str) -> None:
     live.bedrock.says = says(raises(client_error("ThrottlingException")))
+    routed(live)  # what is live is read within the first query's time, which a busy machine may exceed
     assert routed(live, query=query)["source"] == "embedded"
 
 
