@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from unittest import mock
 
-from moto import mock_aws
-
 from signalbox import distill, publication
 from signalbox.run import State
 from signalbox.training import Trained
 from tests.faults.faults import KINDS, TRANSIENT, Call, applies
 from tests.faults.fingerprint import fingerprint
 from tests.faults.invariants import broken
-from tests.faults.quick import quick_answers
 from tests.faults.scenarios import Scenario
 from tests.faults.world import Delivery, Moment, Watching, World
+from tests.quick_moto import quick_aws
 
 _DENIED = Watching(
     [timedelta(minutes=5)] * 3
@@ -223,5 +221,5 @@ def campaign(scenario: Scenario, student: bytes, trained: Trained, page: str) ->
 
     cached = mock.patch.object(distill, "train", train)
     drawn = mock.patch.object(publication, "render", lambda content: page)
-    with mock_aws(), quick_answers(), cached, drawn, World(student).connected() as world:
+    with quick_aws(), cached, drawn, World(student).connected() as world:
         yield Campaign(scenario, world)

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pytest
-from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
 from signalbox.promote import promote
@@ -14,6 +13,7 @@ from signalbox.run import PROMOTABLE, State
 from signalbox.store import METRICS, REPORT
 from tests.builders import embedded_spec, labelled
 from tests.integration.cloud import Cloud
+from tests.quick_moto import quick_aws
 
 RACERS = 6
 
@@ -29,7 +29,7 @@ def cloud(student: bytes) -> Iterator[Cloud]:
 
     with (
         mock.patch.object(BotocoreStubber, "__call__", call),
-        mock_aws(),
+        quick_aws(),
         Cloud(student).connected() as deployed,
     ):
         yield deployed

@@ -10,7 +10,6 @@ from unittest import mock
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from moto import mock_aws
 
 from signalbox.live import LivePointers
 from signalbox.observability import UnforeseenError
@@ -28,6 +27,7 @@ from tests.builders import (
     weights_text,
 )
 from tests.integration.cloud import Cloud
+from tests.quick_moto import quick_aws
 from tests.scripted_bedrock import right_answer
 
 SHIPS, BELLS = QUERIES[0], QUERIES[50]
@@ -37,7 +37,7 @@ ASK = {"query": SHIPS, "task": "clip-search"}
 @pytest.fixture(scope="module")
 def account(student: bytes) -> Iterator[Cloud]:
     """The app with a live model, which may take 300 ms to answer, for all of these tests."""
-    with mock_aws(), Cloud(student).connected() as cloud:
+    with quick_aws(), Cloud(student).connected() as cloud:
         cloud.upload_task(spec(serve={"budget_ms": 300}))
         cloud.finish(cloud.drop(labelled()))
         yield cloud

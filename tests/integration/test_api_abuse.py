@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from tests.builders import QUERIES, http_request, labelled, labels_spec, spec
 from tests.integration.cloud import Cloud
+from tests.quick_moto import quick_aws
 
 TASK = "clip-search"
 ASK = {"query": QUERIES[0], "task": TASK}
@@ -25,7 +25,7 @@ SECURE = {
 @pytest.fixture(scope="module")
 def live(student: bytes) -> Iterator[Cloud]:
     """The app with a live model of one task, and another task of which nothing is live yet."""
-    with mock_aws(), Cloud(student).connected() as cloud:
+    with quick_aws(), Cloud(student).connected() as cloud:
         cloud.upload_task(spec())
         cloud.upload_task(labels_spec())
         cloud.finish(cloud.drop(labelled()))

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 
 from signalbox.run import State
 from signalbox.store import STUDENT
 from tests.builders import QUERIES, labelled, labels_spec, spec, true_label
 from tests.integration.cloud import Cloud, _app
+from tests.quick_moto import quick_aws
 from tests.unit.template.stack import DATA_BUCKET
 
 ILL, WELL = "clip-kind", "clip-search"
@@ -19,7 +19,7 @@ ILL_DATASET = f"datasets/{ILL}/drop.jsonl"
 @pytest.fixture
 def cloud(student: bytes) -> Iterator[Cloud]:
     """The app with two tasks, both live."""
-    with mock_aws(), Cloud(student).connected() as made:
+    with quick_aws(), Cloud(student).connected() as made:
         made.upload_task(spec())
         made.upload_task(labels_spec())
         made.finish(made.drop(labelled()))

@@ -15,7 +15,6 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
@@ -28,6 +27,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.builders import embedded_spec, http_request, labelled
 from tests.integration.cloud import Cloud
+from tests.quick_moto import quick_aws
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "200"))
 OPERATIONS = ("POST /route", "POST /route/batch", "GET /tasks", "GET /tasks/{task}")
@@ -65,7 +65,7 @@ def served(cloud: Cloud) -> Callable[[dict[str, Any], Callable[..., Any]], Itera
 @pytest.fixture(scope="module")
 def account(student: bytes) -> Iterator[Cloud]:
     """The app, with a live task that the embedded student answers."""
-    with mock_aws(), Cloud(student).connected() as cloud:
+    with quick_aws(), Cloud(student).connected() as cloud:
         cloud.upload_task(embedded_spec())
         cloud.finish(cloud.drop(labelled()))
         yield cloud

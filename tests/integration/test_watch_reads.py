@@ -13,7 +13,6 @@ from signalbox.items import item_of
 from signalbox.run import Moment, Run, State, now
 from signalbox.watch import watch
 from tests.builders import dataset_object
-from tests.faults.quick import quick_answers
 from tests.integration import cloud as account
 from tests.integration.cloud import Cloud
 from tests.unit.template.stack import DATA_BUCKET
@@ -80,15 +79,14 @@ def test_a_run_whose_throughput_is_committed_is_looked_at_hourly_and_at_the_end_
 
 
 @pytest.fixture
-def full(cloud: Cloud) -> Iterator[Cloud]:
+def full(cloud: Cloud) -> Cloud:
     """An app with fifty tasks of some runs each; a hundred are as many requests, of larger pages."""
-    with quick_answers(), cloud.table.batch_writer() as batch:
+    with cloud.table.batch_writer() as batch:
         for task in (f"task-{number}" for number in range(TASKS)):
             cloud.s3.put_object(Bucket=DATA_BUCKET, Key=f"tasks/{task}/task.yaml", Body=b"")
             for number in range(RUNS):
                 batch.put_item(Item=item_of(ended_run(task, number)))
-    with quick_answers():
-        yield cloud
+    return cloud
 
 
 def test_a_minute_costs_what_has_changed_in_it(full: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

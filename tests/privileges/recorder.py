@@ -10,11 +10,11 @@ from unittest import mock
 import boto3
 import botocore.handlers
 from botocore import xform_name
-from moto import mock_aws
 
 from tests.integration import cloud as account
 from tests.integration.cloud import FUNCTIONS, Cloud
 from tests.privileges.accesses import Access, accesses, accesses_of_absence
+from tests.quick_moto import quick_aws
 
 _ASKED = "signalbox asked"
 _BEDROCK = ("bedrock", "bedrock-runtime")
@@ -75,7 +75,7 @@ class Recorder:
     @contextmanager
     def recording(self, student: bytes) -> Iterator[Cloud]:
         """Deploy the app into an empty account and write down what its handlers call there."""
-        with mock_aws(), self._listening(), Cloud(student).connected() as cloud:
+        with quick_aws(), self._listening(), Cloud(student).connected() as cloud:
             invoke = cloud.invoke
 
             def recorded(function: str, event: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""moto without what takes most of its time and memory here."""
+"""moto, without what takes most of its time and memory here."""
 
 import functools
 import json
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from moto import mock_aws
 from moto.core import responses
 from moto.core.common_models import BaseModel
 from moto.core.responses import ActionResult, BaseResponse
@@ -18,13 +19,14 @@ _serialized = BaseResponse.serialized
 
 
 @contextmanager
-def quick_answers() -> Iterator[None]:
-    """Let DynamoDB answer with its items as they are, and moto forget what nothing else remembers.
+def quick_aws() -> Iterator[None]:
+    """Stand in for AWS by moto, where DynamoDB answers with its items as they are, and nobody remembers for nothing.
 
     An item has the form of the wire already, and needs no search through its shapes. And moto keeps a list of all that
     it ever made, for its dashboard: each copy of a bucket's keys, to go back to, would stay in it.
     """
     with (
+        mock_aws(),
         mock.patch.object(BaseResponse, "serialized", _answer),
         mock.patch.object(BaseModel, "__new__", staticmethod(lambda kind, *_, **__: object.__new__(kind))),
         mock.patch.object(
