@@ -226,7 +226,7 @@ def measure(
     """Return what metrics.json has of a candidate: its model, what `scoring.score` measures, and what it costs."""
     measures = score(predictions, output)
     tokens = measures["tokens"]
-    answered = sum(not _refused(prediction) for prediction in predictions)
+    answered = cost.answered(measures, len(predictions))
     mean = measures["latency_ms"]["mean"]
     price = cost.of_queries(
         candidate.model, candidate.role, tokens["input"], tokens["output"], answered, mean, region

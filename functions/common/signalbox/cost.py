@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
+from signalbox.bedrock import REFUSED
 from signalbox.customization import (
     DEFAULT_EPOCHS,
     LIMITS,
@@ -301,10 +302,16 @@ def _judge(book: Prices, task: Task, evaluation: dict[str, Any], region: str) ->
     return price.of(read, written), [price.date]
 
 
+def answered(measured: dict[str, Any], queries: int) -> int:
+    """Return how many of so many queries a candidate answered, usably or not: by its errors, all not refused."""
+    errors = measured.get("errors", {})
+    return queries - sum(errors.get(code, 0) for code in REFUSED)
+
+
 def _mean_tokens(evaluation: dict[str, Any], candidate: str) -> tuple[float, float] | None:
     """Return how many tokens a candidate read and wrote for one query, or None if none were counted."""
-    tokens = evaluation["candidates"].get(candidate, {}).get("tokens", {})
-    queries = evaluation["golden"]
-    if not queries or not tokens.get("input"):
+    measured = evaluation["candidates"].get(candidate, {})
+    tokens, answers = measured.get("tokens", {}), answered(measured, evaluation["golden"])
+    if not answers or not tokens.get("input"):
         return None
-    return tokens["input"] / queries, tokens["output"] / queries
+    return tokens["input"] / answers, tokens["output"] / answers

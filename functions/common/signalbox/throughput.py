@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalbox.cost import answered
 from signalbox.prices import PriceUnknown, prices
 from signalbox.task import Deployment
 
@@ -41,9 +42,9 @@ def against_on_demand(
     Parameters
     ----------
     measured : dict
-        The candidate `bedrock` of metrics.json: its model, and its tokens together.
+        The candidate `bedrock` of metrics.json: its model, its tokens together, and its errors.
     queries : int
-        For how many.
+        How many it was asked; those that were refused cost no tokens.
     region : str
         Where it is asked.
 
@@ -74,11 +75,11 @@ def against_on_demand(
 
 def _on_demand(measured: dict[str, Any], queries: int, region: str) -> float | dict[str, str]:
     """Return what the tokens of a request cost on demand, or why that is unknown."""
-    tokens = measured["tokens"]
+    tokens, answers = measured["tokens"], answered(measured, queries)
     try:
         price = prices().of_model(measured["model"], region)
     except PriceUnknown as unknown:
         return {"unknown": str(unknown)}
-    if not queries or not tokens["input"]:
+    if not answers or not tokens["input"]:
         return {"unknown": f"no tokens of {measured['model']} were counted"}
-    return price.of(tokens["input"], tokens["output"]) / queries
+    return price.of(tokens["input"], tokens["output"]) / answers

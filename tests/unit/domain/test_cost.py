@@ -244,6 +244,14 @@ class TestRun:
             said["prices_of"] == prices().of_customization("amazon.nova-micro-v1:0", REGION).date.isoformat()
         )
 
+    def test_a_query_that_was_refused_makes_the_others_no_shorter(self) -> None:
+        half_refused = candidate(
+            STUDENT, 3_000, 2_000, judge={"handed_over": 50}, errors={"ValidationException": 50}
+        )
+        said, whole = run_cost(self.TASK, evaluation(bedrock=half_refused)), run_cost(self.TASK, evaluation())
+        assert said["training"] == pytest.approx(whole["training"])
+        assert said["judge"] == pytest.approx(whole["judge"] * 50 / 90)
+
     def test_what_is_live_is_asked_too_and_paid_for(self) -> None:
         without = run_cost(self.TASK, evaluation())["evaluation"]
         live = candidate(STUDENT, 6_000, 4_000)

@@ -42,6 +42,14 @@ def test_the_rate_is_where_the_tokens_of_an_hour_cost_the_hour(kind: str) -> Non
     assert said["usd_per_hour"] == 21.0 * deployment.model_units
 
 
+def test_a_query_that_was_refused_is_none_of_those_that_share_the_tokens() -> None:
+    errors = {"ValidationException": 20, "AccessDeniedException": 5, "unusable answer": 30}
+
+    said = against_on_demand(Deployment(), MICRO | {"errors": errors}, 125, "us-east-1")
+
+    assert said["usd_per_request"] == pytest.approx(7e-6)
+
+
 @pytest.mark.parametrize(
     ("price", "measured", "queries", "words"),
     [
@@ -49,6 +57,7 @@ def test_the_rate_is_where_the_tokens_of_an_hour_cost_the_hour(kind: str) -> Non
         (1.0, MICRO | {"model": "local.student (distilled)"}, 100, "stand-in"),
         (1.0, MICRO | {"tokens": {"input": 0, "output": 0}}, 100, "no tokens of"),
         (1.0, MICRO, 0, "no tokens of"),
+        (1.0, MICRO | {"errors": {"ValidationException": 100}}, 100, "no tokens of"),
     ],
 )
 def test_a_price_that_is_unknown_leaves_the_rate_unknown(
