@@ -1,6 +1,6 @@
 """What the API takes and answers: the models of its requests and answers, from which its OpenAPI document is made."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -22,22 +22,21 @@ Query = Annotated[
 ]
 
 
-# The date and the name after which a page of the list begins, so that a text like it can be made by hand, too.
-PagePlace = Annotated[
-    str, Field(pattern=rf"^[0-9T:.-]{{19,26}}Z~{NAME_PATTERN}$", max_length=27 + 1 + NAME_LENGTH)
-]
-_UTC = "+00:00"
+# Microseconds since 1970 and the name after which a page of the list begins: each such text, made by hand or not, is a
+# place, as each number of so many digits is a date.
+PagePlace = Annotated[str, Field(pattern=rf"^[0-9]{{1,16}}~{NAME_PATTERN}$", max_length=16 + 1 + NAME_LENGTH)]
+_START, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 def token_of(place: Place) -> str:
-    """Write where a page begins for a query string; a plus sign there would mean a space."""
-    return f"{place.updated_at.removesuffix(_UTC)}Z~{place.task}"
+    """Write where a page begins for a query string."""
+    return f"{(datetime.fromisoformat(place.updated_at) - _START) // _MICROSECOND}~{place.task}"
 
 
 def place_of(token: str) -> Place:
     """Read where a page begins, of a text that is a `PagePlace`."""
-    updated_at, _, task = token.partition("Z~")
-    return Place(task, updated_at + _UTC)
+    microseconds, _, task = token.partition("~")
+    return Place(task, (_START + int(microseconds) * _MICROSECOND).isoformat())
 
 
 class Question(BaseModel):
@@ -126,7 +125,8 @@ class TasksListed(BaseModel):
     """A page of the tasks that have something live, the latest change first.
 
     `not_live` names those that were uploaded and have nothing live; null if `tasks` is not all of the list, or if that
-    is not known at the moment. `next` is where the next page begins, null after the last.
+    is not known at the moment. A task whose live pointer cannot be read is in neither. `next` is where the next page
+    begins, null after the last.
     """
 
     tasks: list[ListedTask]

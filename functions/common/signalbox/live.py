@@ -139,9 +139,10 @@ class Place(NamedTuple):
 
 
 class Pointers(NamedTuple):
-    """A page of live pointers, and where the next begins; None after the last."""
+    """A page of live pointers, the tasks that have one on it, readable or not, and where the next page begins."""
 
     live: list[Live]
+    tasks: frozenset[str]
     next: Place | None
 
 
@@ -188,8 +189,9 @@ class LivePointers:
             **query,
         )
         read = [readable(item["id"]["S"], item["pointer"]["S"]) for item in found["Items"]]
+        tasks = frozenset(item["id"]["S"].removeprefix(LIVE_PREFIX) for item in found["Items"])
         last = found.get("LastEvaluatedKey")
-        return Pointers([live for live in read if live], Place.of(last) if last else None)
+        return Pointers([live for live in read if live], tasks, Place.of(last) if last else None)
 
 
 def readable(key: str, pointer: str) -> Live | None:

@@ -1,12 +1,11 @@
 """The list of tasks: what is live for each, a page at a time, and which have nothing live yet."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from signalbox.cache import Cache
 from signalbox.live import Live, LivePointers, Place
 from signalbox.observability import logger
 from signalbox.store import RunStore
@@ -15,9 +14,9 @@ from signalbox.task import is_task_name
 PAGE = 100
 """Live tasks on a page, at most; DynamoDB ends one after a megabyte of pointers, too."""
 LIST_SECONDS = 30.0
-"""How long a page is used before it is read again, as a live pointer is."""
-_STALE_SECONDS = 3600.0
-_KEPT_PAGES = 100
+"""How long the first page is used before it is read again, as a live pointer is."""
+STALE_SECONDS = 3600.0
+"""How old the first page may be where it cannot be read again."""
 _MOST_NAMES = 1000
 
 
@@ -42,8 +41,20 @@ class TaskPage:
 
 
 @dataclass
+class _Kept:
+    """A page, when it was read, and when that was last tried, in seconds of the list's clock."""
+
+    page: TaskPage
+    read_at: float
+    tried_at: float
+
+
+@dataclass
 class TaskList:
-    """Reads the list with one query for each page, and remembers pages.
+    """Reads the list with one query for each page, and remembers the first.
+
+    The others are read each time: where one begins anybody can make up, and whoever has more than a page of live tasks
+    asks for them one after the other.
 
     Parameters
     ----------
@@ -56,38 +67,38 @@ class TaskList:
     pointers: LivePointers
     store: RunStore
     clock: Callable[[], float] = time.monotonic
-    _pages: Cache[tuple[float, TaskPage]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._pages = Cache(self.clock, _KEPT_PAGES)
+    _first: _Kept | None = field(default=None, init=False)
 
     def page(self, start: Place | None = None) -> TaskPage:
-        """Return a page, for half a minute the one that was read before; where it cannot be read anew, that one still.
+        """Return a page; the first for half a minute as it was read before, and still so where it cannot be read anew.
 
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-            If it has not been read within the hour and cannot be.
+            If it cannot be read; the first, if it has not been within the hour.
         """
-        read_at, page = self._pages.get(start) or (float("-inf"), None)
-        if page is not None and self.clock() - read_at < LIST_SECONDS:
-            return page
+        return self._read(start) if start else self._first_page()
+
+    def _first_page(self) -> TaskPage:
+        now, kept = self.clock(), self._first
+        if kept and now - kept.tried_at < LIST_SECONDS and now - kept.read_at < STALE_SECONDS:
+            return kept.page
         try:
-            page = self._read(start)
+            self._first = _Kept(self._read(None), now, now)
         except (ClientError, BotoCoreError) as error:
-            if page is None:
+            if kept is None or now - kept.read_at >= STALE_SECONDS:
                 raise
+            kept.tried_at = now
             logger.warning("list of tasks used stale", extra={"error": type(error).__name__})
-        self._pages.put(start, (self.clock(), page), _STALE_SECONDS)
-        return page
+            return kept.page
+        return self._first.page
 
     def _read(self, start: Place | None) -> TaskPage:
         found = self.pointers.page(PAGE, start)
         holds_all = start is None and found.next is None
-        named = {live.task_name for live in found.live}
-        return TaskPage(found.live, self._uploaded_but(named) if holds_all else None, found.next)
+        return TaskPage(found.live, self._uploaded_but(found.tasks) if holds_all else None, found.next)
 
-    def _uploaded_but(self, live: set[str]) -> list[str] | None:
+    def _uploaded_but(self, live: Set[str]) -> list[str] | None:
         try:
             uploaded = self.store.uploaded_tasks()
         except (ClientError, BotoCoreError) as error:
