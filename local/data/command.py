@@ -207,8 +207,7 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit",
         type=int,
-        default=15_000,
         metavar="N",
-        help="most records, the same share of rare and frequent queries (default: %(default)s, all that Bedrock takes)",
+        help="most records, the same share of rare and frequent queries (default: as many as the task's job takes)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")

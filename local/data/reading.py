@@ -52,13 +52,14 @@ def sample_for(options: argparse.Namespace, task: Task) -> QuerySample:
     CannotUse
         The file is there already, its folder is not, or the limit allows nothing.
     """
-    if options.limit < 1:
+    most = task.limits.most if options.limit is None else options.limit
+    if most < 1:
         raise CannotUse("--limit must be at least 1")
     if options.out.exists():
         raise CannotUse(f"{options.out} is there already; name another file, or remove it")
     if not options.out.parent.is_dir():
         raise CannotUse(f"there is no folder {options.out.parent}")
-    return QuerySample(task, options.limit)
+    return QuerySample(task, most)
 
 
 def conclude(options: argparse.Namespace, task: Task, reading: Reading, sample: QuerySample) -> int:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.commands import main
+from signalbox.customization import LIMITS
 from signalbox.dataset import examine
 from signalbox.query import normalise
 from signalbox.task import Task
@@ -59,6 +61,18 @@ def test_queries_and_answers_become_records_with_the_tasks_prompt(folder: Path) 
     assert answers(records) == {"ships, at sea": LABEL, "a bell": LABEL}
     assert {record["system"][0]["text"] for record in records} == {TASK.prompt}
     assert examine([(folder / "out.jsonl").read_bytes()], TASK).problems == []
+
+
+def test_as_many_records_are_written_as_the_tasks_job_takes_unless_told_otherwise(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customization = {"type": "FINE_TUNING", "student": "amazon.nova-micro-v1:0:128k"}
+    (folder / "task.yaml").write_text(json.dumps(labels_spec(customization=customization)))
+    monkeypatch.setitem(LIMITS, "FINE_TUNING", replace(LIMITS["FINE_TUNING"], most=7))
+    table = "text\n" + "".join(f"ships {number}\n" for number in range(9))
+    assert len(converted(folder, table)[1]) == 7
+    (folder / "out.jsonl").unlink()
+    assert len(converted(folder, table, "--limit", "9")[1]) == 9
 
 
 def test_without_a_column_of_answers_there_are_prompts(folder: Path) -> None:
