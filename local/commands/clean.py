@@ -7,8 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from local import render
-from local.clean import Holding, Inventory, remove, take_inventory
+from local.clean import remove
 from local.commands.options import LEFT, UsageError, add_output, add_place, app_of, command, print_json
+from local.inventory import Holding, Inventory, take_inventory
 
 
 def add(commands: Any) -> None:
@@ -20,12 +21,14 @@ def add(commands: Any) -> None:
         description=(
             "Lists a run or a generation, all of a task, or everything: deployments, custom models, judge's jobs,\n"
             "all versions of objects, items of the table; with --yes it deletes them. What is live, and what was\n"
-            "live before it, is left unless its task is named by --with-live. It can be called again: exit 0 if\n"
-            "nothing is left of what it was to delete, else 7 (docs/cleanup.md)."
+            "live before it, is left unless its task is named by --with-live. A run under way is ended and its jobs\n"
+            "are stopped at once; the rest of it goes a quarter of an hour later, when no step can be at work on it\n"
+            "any more: call it again then, or --wait. It can be called again at any time: exit 0 if nothing is left\n"
+            "of what it was to delete, else 7 (docs/cleanup.md)."
         ),
         examples=(
             "clean video-search-0123456789ab\nclean --task video-search --yes\n"
-            "clean --everything --with-live video-search --yes\n"
+            "clean --everything --with-live video-search --yes --wait\n"
             "clean --everything --stack signalbox --region us-east-1 --profile ada"
         ),
     )
@@ -41,6 +44,11 @@ def add(commands: Any) -> None:
         help="delete what is live for this task, too; may be given again",
     )
     parser.add_argument("--yes", action="store_true", help="delete; without it nothing is deleted")
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="wait, for a quarter of an hour at most, until no step can be at work on what was under way",
+    )
     add_output(parser)
     add_place(parser)
     parser.set_defaults(run=run)
@@ -58,14 +66,14 @@ def run(options: argparse.Namespace) -> int:
     left: list[str] = []
     if options.yes:
         say = (lambda line: None) if options.json else (lambda line: console.print(line, markup=False))
-        left = remove(app, inventory, say)
+        left = remove(app, inventory, say, wait=options.wait)
         after, _ = take_inventory(app, **scope)
         left = left or ([] if after.is_empty else ["something came meanwhile: call this again"])
     if options.json:
         kept_ids = [holding.run_id for holding in kept]
         print_json(inventory.as_json() | {"kept": kept_ids, "deleted": options.yes, "left": left})
     elif not options.yes:
-        console.print("nothing was deleted: add --yes")
+        console.print("\n".join([*inventory.left, "nothing was deleted: add --yes"]), markup=False)
     else:
         console.print("\n".join(["left:", *left]) if left else "nothing is left of it", markup=False)
     return LEFT if left else 0

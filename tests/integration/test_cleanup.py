@@ -193,8 +193,9 @@ def test_clean_everything_with_what_is_live_leaves_nothing_and_watch_begins_noth
         code, first = said(capsys, "clean", "--everything", "--with-live", "clip-search", "--yes")
         assert (code, len(first["left"])) == (7, 1)
         assert first["left"][0].startswith(f"{under_way}: a step may be at work")
+        assert cloud.bedrock.jobs[under_way]["status"] == "Stopping"
         cloud.store.put(under_way, "student/student.bin", "made after the run was ended")
-        # When it no longer can be, then Bedrock's job is stopped, which takes its time
+        # When it no longer can be, then Bedrock's job, which was stopped at once, takes its time
         cloud.age(under_way, timedelta(hours=1))
         code, second = said(capsys, "clean", "--everything", "--with-live", "clip-search", "--yes")
         assert (code, len(second["left"])) == (7, 1)
@@ -208,6 +209,29 @@ def test_clean_everything_with_what_is_live_leaves_nothing_and_watch_begins_noth
     assert cloud.table.scan()["Items"] == []
     assert cloud.bedrock.deployments == {} == cloud.bedrock.evaluations
     assert cloud.bedrock.custom_models == set()
+
+
+def test_clean_can_wait_until_no_step_is_at_work_any_more(
+    cloud: Cloud, app: App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given two runs under way
+    cloud.upload_task(spec(judge=None))
+    under_way = [cloud.drop(labelled()), cloud.drop(labelled())]
+    cloud.settle()
+
+    def time_passes(_: float) -> None:
+        assert all(
+            cloud.run(run_id).retired_at for run_id in under_way
+        )  # all are ended before one is waited for
+        for run_id in under_way:
+            cloud.age(run_id, timedelta(minutes=5))
+            cloud.bedrock.jobs[run_id]["status"] = "Stopped"
+
+    # When they are deleted, then one command does it
+    with mock.patch("local.clean.time.sleep", time_passes):
+        code, done = said(capsys, "clean", "--task", "clip-search", "--yes", "--wait")
+    assert (code, done["left"]) == (0, [])
+    assert [cloud.runs.load(run_id) for run_id in under_way] == [None, None]
 
 
 def test_what_became_live_meanwhile_keeps_its_dataset(
@@ -255,6 +279,7 @@ def test_the_judges_jobs_of_a_run_under_way_are_stopped_and_deleted(
     # When a person deletes the run, and a step can no longer be at work on it
     with mock.patch("local.clean.PATIENCE_SECONDS", 0), mock.patch("local.clean._POLL_SECONDS", 0):
         said(capsys, "clean", run_id, "--yes")
+        assert {job["status"] for job in cloud.bedrock.evaluations.values()} == {"Stopping"}
         cloud.age(run_id, timedelta(hours=1))
         assert said(capsys, "clean", run_id, "--yes")[0] == 7
     # Then the jobs are stopped, which takes its time, and deleted

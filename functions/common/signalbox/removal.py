@@ -2,14 +2,16 @@
 
 from datetime import datetime, timedelta
 
-from signalbox.bedrock import Bedrock, Busy
+from signalbox.bedrock import Bedrock, Busy, Job
 from signalbox.deployments import Deployments
 from signalbox.pipeline import Pipeline
 from signalbox.run import Part, Run, State, now
+from signalbox.task import Deployment
 
 LONGEST_STEP = timedelta(minutes=15)
 """No function runs for longer (AWS Lambda developer guide, "Lambda quotas")."""
 _AT_WORK = frozenset({"InProgress", "Stopping"})
+_KINDS = [Deployment(type="on_demand"), Deployment(type="provisioned")]
 
 
 class StepAtWork(Busy):
@@ -44,6 +46,41 @@ def remove_at_bedrock(run: Run, upto: Part, pipeline: Pipeline) -> Run:
         found = _delete_model(run, pipeline.bedrock)
         run = pipeline.runs.note_gone(run, Part.MODEL, f"custom model {found} deleted" if found else "")
     return run
+
+
+def stop_jobs(run: Run, bedrock: Bedrock) -> None:
+    """Stop the customization job and the judge's jobs of a run that was ended, if they are at work.
+
+    Raises
+    ------
+    Busy
+        Throttled.
+    """
+    _stop_evaluations(run, bedrock)
+    if run.model_arn is None:
+        _stop_customization(run, bedrock)
+
+
+def remove_unreadable(run: Run, pipeline: Pipeline) -> None:
+    """Delete all that can be found of a run whose item cannot be read whole; the item stays.
+
+    Parameters
+    ----------
+    run : Run
+        Its id, and whatever else of it can be read: what it has not noted is found by its name.
+
+    Raises
+    ------
+    Busy, Committed
+        As `remove_at_bedrock`.
+    RuntimeError
+        S3 kept some of the objects.
+    """
+    for kind in _KINDS if run.deployment_arn is None else [run.deployment]:
+        _delete_deployment(run.model_copy(update={"deployment": kind}), pipeline.deployments)
+    _delete_evaluations(run, pipeline.bedrock)
+    _delete_model(run, pipeline.bedrock)
+    pipeline.store.delete_run(run.id)
 
 
 def remove_run(run: Run, pipeline: Pipeline) -> None:
@@ -92,21 +129,31 @@ def _delete_deployment(run: Run, deployments: Deployments) -> str | None:
 
 def _delete_evaluations(run: Run, bedrock: Bedrock) -> None:
     """Stop and delete the judge's jobs of a run, those as well that `evaluate` was cut off before it could note."""
+    for arn in _stop_evaluations(run, bedrock):
+        bedrock.delete_evaluation(arn)
+
+
+def _stop_evaluations(run: Run, bedrock: Bedrock) -> list[str]:
     arns = [*run.judge_job_arns.values()] or bedrock.evaluations_of(run.id)
     for arn in arns:
         bedrock.stop_evaluation(arn)
-    for arn in arns:
-        bedrock.delete_evaluation(arn)
+    return arns
+
+
+def _stop_customization(run: Run, bedrock: Bedrock) -> Job | None:
+    """Stop the customization job of a run; return it as it was found, None if there is none."""
+    job = bedrock.customization_job(run.job_arn or run.id)
+    if job is not None and job.status == "InProgress":
+        bedrock.stop_customization(job.arn)
+    return job
 
 
 def _delete_model(run: Run, bedrock: Bedrock) -> str | None:
     """Delete the custom model of a run, the one as well that its job made after the run was ended; return its ARN."""
     arn = run.model_arn
     if arn is None:
-        job = bedrock.customization_job(run.job_arn or run.id)
+        job = _stop_customization(run, bedrock)
         if job is not None and job.status in _AT_WORK:
-            if job.status == "InProgress":
-                bedrock.stop_customization(job.arn)
             raise Busy(f"the customization job {job.arn} is being stopped")
         arn = job.model_arn if job else None
     if arn is not None:

@@ -1,0 +1,68 @@
+"""Items of the run table that cannot be read: as much of each as can, so that what it made can be found and deleted."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from signalbox.generation import Generation, GenerationState
+from signalbox.items import plain
+from signalbox.run import DatasetObject, Run, State, run_id_for, task_of
+from signalbox.store import Version
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+Item = TypeVar("Item", bound=BaseModel)
+
+
+def run_of(run_id: str, item: dict[str, Any], versions: Iterable[Version], bucket: str) -> tuple[Run, str]:
+    """Return a run, and which attributes of its item cannot be read; "" if all can.
+
+    Parameters
+    ----------
+    versions : Iterable[Version]
+        Of all objects: its dataset is one of them, which its id tells where its item does not.
+    """
+    run, unread = _read(
+        Run, plain(item), {**_ended(run_id, State.FAILED, bucket, "dataset"), "task": task_of(run_id)}
+    )
+    if unread and not run.dataset.key:
+        run = run.model_copy(update={"dataset": _dataset_of(run, versions)})
+    return run, unread
+
+
+def generation_of(generation_id: str, item: dict[str, Any], bucket: str) -> tuple[Generation, str]:
+    """Return a generation, and which attributes of its item cannot be read; "" if all can."""
+    ended = _ended(generation_id, GenerationState.FAILED, bucket, "request")
+    return _read(
+        Generation, plain(item) | {"id": generation_id}, ended | {"task_name": task_of(generation_id)}
+    )
+
+
+def _ended(name: str, state: str, bucket: str, begun_by: str) -> dict[str, Any]:
+    """Return what stands in for attributes that every item has."""
+    return {
+        "id": name,
+        "state": state,
+        "created_at": _LONG_AGO,
+        "updated_at": _LONG_AGO,
+        begun_by: DatasetObject(bucket=bucket, key=""),
+    }
+
+
+def _read(kind: type[Item], item: dict[str, Any], otherwise: dict[str, Any]) -> tuple[Item, str]:
+    """Read an item; what of it cannot be read is left out, and what has to be there stands in `otherwise`."""
+    try:
+        return kind.model_validate(item), ""
+    except ValidationError as error:
+        unread = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+    readable = {name: value for name, value in item.items() if name not in unread}
+    return kind.model_validate(otherwise | readable), ", ".join(sorted(unread))
+
+
+def _dataset_of(run: Run, versions: Iterable[Version]) -> DatasetObject:
+    for version in versions:
+        dropped = DatasetObject(bucket=run.dataset.bucket, key=version.key, version_id=version.version_id)
+        if version.key.startswith("datasets/") and run_id_for(dropped) == run.id:
+            return dropped
+    return run.dataset
