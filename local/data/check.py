@@ -82,7 +82,7 @@ def check(file: Path, task: "Task", folder: Path) -> dict[str, Any]:
 
 def _expect_labels(dataset: "Dataset", task: "Task", region: str) -> None:
     """Leave out what the dataset lacks only until the teacher has answered, and say what that costs."""
-    from signalbox.labelling_cost import estimate_of, excess, in_words
+    from signalbox.labelling_cost import estimate_of, excess_of_labels, in_words
 
     estimated = estimate_of(dataset.train, dataset.to_label, task, region)
     dataset.quality["labelling"] = {"estimate": estimated}
@@ -91,7 +91,7 @@ def _expect_labels(dataset: "Dataset", task: "Task", region: str) -> None:
         f"the teacher is asked {len(dataset.to_label):,} queries that have no answer before the run goes on, "
         f"{in_words(estimated)}; what is said here is without its answers"
     )
-    if beyond := excess(task, estimated, task.dataset.budget_usd):
+    if beyond := excess_of_labels(task, estimated, task.dataset.budget_usd):
         dataset.warnings.append(f"the run would wait for a person's release before that: {beyond.reason}")
 
 

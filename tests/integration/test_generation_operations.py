@@ -55,7 +55,7 @@ def test_what_may_exceed_its_budget_is_rejected_before_anything_is_asked(
     content = asked(labelling={"budget_usd": 0.01}) | source
     generation = finished(cloud, request(cloud, content))
     assert generation.state is GenerationState.REJECTED
-    assert "more than the budget of 0.01" in generation.reasons[0]
+    assert "more than the request's labelling.budget_usd of 0.01" in generation.reasons[0]
     assert "raise labelling.budget_usd, or lower count" in generation.reasons[0]
     assert cloud.bedrock.calls["Converse"] == 0
     assert cloud.bedrock.batches == {}
@@ -85,8 +85,8 @@ def test_nothing_near_the_golden_set_of_the_live_run_is_made(cloud: Cloud) -> No
     held_out = {_query(json.loads(line)) for line in cloud.read(live.id, "golden.jsonl").splitlines()}
     assert not held_out & {_query(record) for record in dataset(cloud, generation)}
     left_out = report(cloud, generation)["left_out"]
-    assert left_out["golden"] > 0
-    assert left_out["nearly_golden"] > 0
+    assert left_out["held_out"] > 0
+    assert left_out["nearly_held_out"] > 0
 
 
 def _query(record: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from statistics import fmean
 from typing import Any
 
-from signalbox.budget import excess
+from signalbox.budget import excess_of_job
 from signalbox.cost import of_training, tokens_of
 from signalbox.customization import Customization
 from signalbox.dataset import Dataset
@@ -31,7 +31,7 @@ def add_cost(dataset: Dataset, task: Task, region: str) -> None:
     if task.customization is None or "bedrock" not in task.candidates:
         return
     dataset.quality["cost"] = _of_job(task, task.customization, len(dataset.train), read, written, region)
-    beyond = excess(task, dataset.quality["cost"])
+    beyond = excess_of_job(task, dataset.quality["cost"])
     if beyond is not None:
         dataset.warnings.append(f"{beyond.reason}; the run waits for a person to release it")
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from signalbox.answer import Answer
-from signalbox.budget import Excess, excess
+from signalbox.budget import Excess, excess_of_job
 from signalbox.customization import Customization, ReinforcementFineTuning, Tuning, Type
 from signalbox.events import Event
 from signalbox.models import check_customization
@@ -69,7 +69,7 @@ def _beyond_budget(run: Run, task: Task, pipeline: Pipeline) -> Excess | None:
     """Say why the job has to be released, or return None if it has been, or need not be."""
     if Expense.JOB in run.released or task.dataset.budget_usd is None:
         return None
-    return excess(task, _findings(run, pipeline).get("cost"))
+    return excess_of_job(task, _findings(run, pipeline).get("cost"))
 
 
 def _findings(run: Run, pipeline: Pipeline) -> dict[str, Any]:

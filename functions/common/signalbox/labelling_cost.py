@@ -6,12 +6,12 @@ from statistics import fmean
 from typing import Any
 
 from signalbox.batch_inference import MIN_RECORDS
-from signalbox.budget import Excess
+from signalbox.budget import OF_TASK, Excess, excess
 from signalbox.cost import tokens_of
 from signalbox.generation import Way
 from signalbox.generation_request import Labelling
 from signalbox.labelling import Tokens, teacher_of
-from signalbox.prices import PriceUnknown, is_stand_in, prices
+from signalbox.prices import PriceUnknown, prices
 from signalbox.records import Record
 from signalbox.task import Task
 from signalbox.wording import dollars
@@ -53,9 +53,10 @@ def estimate(
         allows, and as many of them asked for again as cost the most), `prices_of` and `region`, or `unknown` with the
         reason.
     """
+    assert task.customization is not None
+    longest = task.customization.max_response_tokens
     asked = number * labelling.samples
     way = way_of(labelling, asked)
-    longest = customization_tokens(task)
     read = tokens_of([task.teacher_prompt or task.prompt]) + _mean(queries, default=longest)
     labels = Tokens(asked * read, asked * min(longest, _mean(answers, default=longest)))
     again, way_again = _dearest_retry(labelling, asked)
@@ -122,30 +123,12 @@ def counted(task: Task, parts: Sequence[tuple[Tokens, Way]], region: str) -> dic
     return said | {"usd": round(usd, 4), "prices_of": prices_of, "region": region}
 
 
-def excess(task: Task, estimated: dict[str, Any], budget_usd: float | None) -> Excess | None:
-    """Say why an estimate does not keep within a budget, or return None if it does.
-
-    As with a customization job, what it may cost at most is what counts, an unknown price keeps within no budget, and a
-    stand-in on one machine costs nothing, so that only a budget of 0 stands in its way.
-    """
-    if budget_usd is None:
-        return None
-    answers = f"{estimated['answers']:,} answers of {teacher_of(task)}"
-    if "at_most_usd" in estimated:
-        if estimated["at_most_usd"] <= budget_usd:
-            return None
-        usd = {"estimate": estimated["usd"], "at_most": estimated["at_most_usd"], "budget": budget_usd}
-        return Excess(
-            f"{answers} may cost {usd['at_most']:.2f} USD (estimate {usd['estimate']:.2f}), more than the budget of "
-            f"{budget_usd:.2f}",
-            usd,
-        )
-    if is_stand_in(teacher_of(task)) and budget_usd > 0:
-        return None
-    return Excess(
-        f"what {answers} cost is not known ({estimated['unknown']}), and the budget is {budget_usd:.2f} USD",
-        {"budget": budget_usd},
-    )
+def excess_of_labels(
+    task: Task, estimated: dict[str, Any], budget_usd: float | None, setting: str = OF_TASK
+) -> Excess | None:
+    """Say why the teacher's work does not keep within a budget, or return None if it does; see `budget.excess`."""
+    teacher = teacher_of(task)
+    return excess(f"{estimated['answers']:,} answers of {teacher}", teacher, estimated, budget_usd, setting)
 
 
 def in_words(estimated: dict[str, Any]) -> str:
@@ -153,12 +136,6 @@ def in_words(estimated: dict[str, Any]) -> str:
     if "unknown" in estimated:
         return f"cost unknown: {estimated['unknown']}"
     return f"estimate {dollars(estimated['usd'])}, at most {dollars(estimated['at_most_usd'])}"
-
-
-def customization_tokens(task: Task) -> int:
-    """Return the most tokens of an answer."""
-    assert task.customization is not None
-    return task.customization.max_response_tokens
 
 
 def _usd(task: Task, parts: Sequence[tuple[Tokens, Way]], region: str) -> tuple[float, str]:

@@ -10,7 +10,7 @@ from signalbox.generation_work import REQUEST, Work
 from signalbox.golden_set import MIN_GOLDEN, golden_size, least_to_split
 from signalbox.golden_sources import golden_of_task, held_out
 from signalbox.labelling import Label
-from signalbox.labelling_cost import estimate, excess
+from signalbox.labelling_cost import estimate, excess_of_labels
 from signalbox.prepared import Finished, Prepared
 from signalbox.query_sources import gather, wanted_by
 from signalbox.query_writing import expense, write
@@ -31,33 +31,36 @@ def prepare(work: Work) -> Prepared:
     TimeUp
         The next invocation has to go on.
     TaskError
-        The request, its task or the task's golden set cannot be used; it asks for more answers than Bedrock takes, or
-        may cost more than its budget; too few queries are asked for or could be made for a run to train on.
+        The request, its task or the task's golden or validation set cannot be used; it asks for more answers than
+        Bedrock takes, or may cost more than its budget; too few queries are asked for or could be made for a run to
+        train on.
     """
     key = work.generation.request.key
     task = _task_of(work)
     request = _request_of(work, task)
-    golden = _golden_of(task, work)
+    apart = _held_out(task, work)
     least = _least(task, work)
     if request.count < least:
         raise TaskError(
             key, [f"count: {request.count:,}; at least {least:,} are needed{_set_aside(least, task)}"]
         )
-    selection = Selection([record.query for record in golden])
+    selection = Selection([record.query for record in apart])
     lacking = gather(request, task, work, selection)
     estimated = estimate(
         task,
         request.labelling,
         [query.text for query in selection.kept] or request.seeds,
         len(selection.kept) + lacking,
-        [record.answer_text for record in golden if record.answer_text],
+        [record.answer_text for record in apart if record.answer_text],
         work.pipeline.bedrock.region,
         expense(request, task, lacking),
     )
     if estimated["answers"] > MAX_ANSWERS:
         reason = f"{estimated['answers']:,} answers would be asked for, at most {MAX_ANSWERS:,} can be"
         raise TaskError(key, [f"{reason}; lower count, surplus or labelling.samples"])
-    if beyond := excess(task, estimated, request.labelling.budget_usd):
+    if beyond := excess_of_labels(
+        task, estimated, request.labelling.budget_usd, "the request's labelling.budget_usd"
+    ):
         advice = "raise labelling.budget_usd, or lower count, surplus or labelling.samples; nothing was spent"
         raise TaskError(key, [f"{beyond.reason}; {advice}"])
     if lacking:
@@ -128,7 +131,7 @@ def _request_of(work: Work, task: Task) -> GenerationRequest:
     return GenerationRequest.from_yaml(b"".join(chunks), task, dropped.key)
 
 
-def _golden_of(task: Task, work: Work) -> list[Record]:
+def _held_out(task: Task, work: Work) -> list[Record]:
     try:
         return held_out(task, work.pipeline)
     except GoldenError as error:

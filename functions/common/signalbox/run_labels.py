@@ -6,7 +6,7 @@ from typing import Any
 from signalbox.budget import Excess
 from signalbox.generation import GenerationState
 from signalbox.labelling import teacher_of
-from signalbox.labelling_cost import excess, in_words
+from signalbox.labelling_cost import excess_of_labels, in_words
 from signalbox.pipeline import Pipeline
 from signalbox.release import Expense
 from signalbox.run import DatasetObject, PermanentFailure, Run, State, Superseded
@@ -36,7 +36,7 @@ def have_labelled(run: Run, unlabelled: Unlabelled, pipeline: Pipeline) -> None:
     RECEIVED -> LABELLING.
     """
     task, estimated = unlabelled.task, unlabelled.estimate
-    beyond = excess(task, estimated, task.dataset.budget_usd)
+    beyond = excess_of_labels(task, estimated, task.dataset.budget_usd)
     if beyond is not None and Expense.LABELLING not in run.released:
         _hold(run, beyond, pipeline)
         return

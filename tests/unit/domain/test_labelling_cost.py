@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from signalbox.generation_request import Labelling
 from signalbox.labelling import Tokens, tokens_in
-from signalbox.labelling_cost import counted, estimate, excess, in_words
+from signalbox.labelling_cost import counted, estimate, excess_of_labels, in_words
 from signalbox.task import Task
 from tests.builders import spec, task
 
@@ -52,12 +52,12 @@ def test_few_are_asked_one_by_one_and_so_are_queries_thought_of_both_at_the_full
 def test_a_price_that_is_not_known_keeps_within_no_budget_and_a_stand_in_within_any() -> None:
     unknown = estimate(taught("meta.llama3-1-405b-instruct-v1:0"), Labelling(), [], 500, [], REGION)
     assert "no price is known" in unknown["unknown"]
-    beyond = excess(taught("meta.llama3-1-405b-instruct-v1:0"), unknown, 1000.0)
+    beyond = excess_of_labels(taught("meta.llama3-1-405b-instruct-v1:0"), unknown, 1000.0)
     assert beyond is not None and "is not known" in beyond.reason
     local = estimate(taught("local.teacher"), Labelling(), [], 500, [], REGION)
     assert "stand-in" in local["unknown"]
-    assert excess(taught("local.teacher"), local, 0.01) is None
-    assert excess(taught("local.teacher"), local, 0.0) is not None
+    assert excess_of_labels(taught("local.teacher"), local, 0.01) is None
+    assert excess_of_labels(taught("local.teacher"), local, 0.0) is not None
 
 
 @given(
@@ -71,8 +71,8 @@ def test_the_estimate_is_never_above_what_it_may_cost_and_a_budget_is_held_by_th
     known = estimate(taught(), labelling, ["swans"], number, answers, REGION)
     assert 0 < known["usd"] <= known["at_most_usd"]
     assert known["answers"] == number * samples
-    assert excess(taught(), known, known["at_most_usd"]) is None
-    beyond = excess(taught(), known, known["at_most_usd"] * 0.99)
+    assert excess_of_labels(taught(), known, known["at_most_usd"]) is None
+    beyond = excess_of_labels(taught(), known, known["at_most_usd"] * 0.99)
     assert beyond is not None
     assert beyond.usd["at_most"] == known["at_most_usd"]
 
