@@ -24,6 +24,7 @@ from tests.builders import (
     labelled,
     prompts,
     spec,
+    tuned_spec,
     weights_text,
 )
 from tests.integration.cloud import Cloud
@@ -116,7 +117,34 @@ def test_no_golden_query_is_made(cloud: Cloud) -> None:
     # Of 150 queries 60 are golden, so there are not enough
     assert generation.state is GenerationState.REJECTED
     assert "at least 100 are needed" in generation.reasons[0]
-    assert "'golden': 60" in generation.reasons[0]
+    assert "'held_out': 60" in generation.reasons[0]
+
+
+def test_no_query_of_the_tasks_own_validation_set_is_made(cloud: Cloud) -> None:
+    # Given a task that is fine-tuned, and comes with a validation set
+    customization = tuned_spec()["customization"] | {"teacher": TEACHER}
+    cloud.upload_task(tuned_spec(customization=customization))
+    validation = labelled(QUERIES[:60])
+    cloud.s3.put_object(Bucket=DATA_BUCKET, Key="tasks/clip-search/validation.jsonl", Body=validation)
+    # When queries are made of which all of it could be
+    content = asked(slots={"place": [*PLACES], "manner": [*MANNERS]}, count=70, balance=None)
+    generation = finished(cloud, request(cloud, content))
+    # Then none is, so that the run trains on all that was paid for, but for its golden set
+    assert report(cloud, generation)["left_out"]["held_out"] > 0
+    counts = json.loads(cloud.read(cloud.finish(generation.run_id).id, "validation.json"))["counts"]
+    assert counts["validation"] == 60
+    assert counts["train"] + counts["golden"] == counts["records"] == 70
+
+
+def test_a_validation_set_that_cannot_be_used_rejects_a_request_before_anything_is_paid(cloud: Cloud) -> None:
+    customization = tuned_spec()["customization"] | {"teacher": TEACHER}
+    cloud.upload_task(tuned_spec(customization=customization))
+    cloud.s3.put_object(
+        Bucket=DATA_BUCKET, Key="tasks/clip-search/validation.jsonl", Body=prompts(QUERIES[:9])
+    )
+    generation = finished(cloud, request(cloud, asked()))
+    assert generation.state is GenerationState.REJECTED
+    assert "tasks/clip-search/validation.jsonl cannot be used" in generation.reasons[0]
 
 
 def test_a_request_that_says_so_is_answered_one_by_one(cloud: Cloud) -> None:

@@ -240,7 +240,7 @@ def examine(
     ]
     faults = [*reading.reasons()] or list(_faults(dataset, task))
     if not faults and _wants_labels(dataset, task):
-        dataset.to_label = without_answer(records, dataset.golden)
+        dataset.to_label = without_answer(records, [*dataset.golden, *dataset.validation])
     dataset.reasons = faults or list(_shortcomings(dataset, task))
     return dataset
 
@@ -340,13 +340,13 @@ def _wants_labels(dataset: Dataset, task: Task) -> bool:
     return task.dataset.label
 
 
-def without_answer(records: Iterable[Record], golden: Iterable[Record]) -> list[Record]:
-    """Return the first record of each query that no record answers; golden queries, not trained on, are left out.
+def without_answer(records: Iterable[Record], held_out: Iterable[Record]) -> list[Record]:
+    """Return the first record of each query that no record answers; those held out, not trained on, are left out.
 
     A query that has an answer in one record and none in another keeps the one that it was given.
     """
     asked: dict[str, Record] = {}
-    answered = {record.key for record in golden}
+    answered = {record.key for record in held_out}
     for record in records:
         if record.answer is None:
             asked.setdefault(record.key, record)

@@ -48,17 +48,19 @@ class Selection:
 
     Attributes
     ----------
+    held_out : Sequence[str]
+        Golden queries and those of a validation set, which nothing that is made may repeat.
     left_out : Counter[str]
         How many queries, by reason: unusable (empty or longer than the API takes), repeated, nearly_repeated,
-        golden (the same as a golden query), nearly_golden, not_tried (see `from_templates`).
+        held_out (the same as one of `held_out`), nearly_held_out, not_tried (see `from_templates`).
     """
 
-    golden: Sequence[str] = ()
+    held_out: Sequence[str] = ()
     kept: list[Query] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._held_out = list(dict.fromkeys(normalise(query) for query in self.golden))
+        self._held_out = list(dict.fromkeys(normalise(query) for query in self.held_out))
         self._known = set(self._held_out)
         self._seen: set[str] = set()
 
@@ -70,7 +72,7 @@ class Selection:
             if not key or len(query.text) > MAX_QUERY_CHARACTERS:
                 self.left_out["unusable"] += 1
             elif key in self._known:
-                self.left_out["golden"] += 1
+                self.left_out["held_out"] += 1
             elif key in self._seen:
                 self.left_out["repeated"] += 1
             else:
@@ -80,7 +82,7 @@ class Selection:
         return len(self.kept) - before
 
     def _apart(self, queries: list[Query]) -> list[Query]:
-        """Leave out each query that is nearly the same as a golden query or as one before it."""
+        """Leave out each query that is nearly the same as one that is held out or as one before it."""
         first = len(self._held_out)
         while True:
             # Of a group that is all alike not every pair is found, so it is looked at until none is left.
@@ -91,7 +93,7 @@ class Selection:
             ):
                 earlier, later = sorted((pair.one, pair.other))
                 if later >= first and earlier not in dropped:
-                    dropped.setdefault(later, "nearly_golden" if earlier < first else "nearly_repeated")
+                    dropped.setdefault(later, "nearly_held_out" if earlier < first else "nearly_repeated")
             if not dropped:
                 return queries
             self.left_out.update(dropped.values())

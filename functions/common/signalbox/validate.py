@@ -8,25 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 from signalbox.answer import without_quotations
-from signalbox.customization import Tuning
-from signalbox.dataset import (
-    LISTED_PROBLEMS,
-    MAX_SET_BYTES,
-    Dataset,
-    GoldenError,
-    examine,
-    read_validation_set,
-    too_large,
-)
+from signalbox.dataset import LISTED_PROBLEMS, Dataset, GoldenError, examine, too_large
 from signalbox.dataset_cost import add_cost
 from signalbox.events import Event
-from signalbox.golden_sources import GoldenSet, golden_of_live, golden_of_task
+from signalbox.golden_sources import GivenSet, golden_of_live, golden_of_task, validation_set_of_task
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record, shortened
 from signalbox.run import NO_TASK, DatasetObject, Run, State
 from signalbox.run_labels import LabellingRejected, have_labelled, labels_of
 from signalbox.spec import TaskError
-from signalbox.store import GOLDEN, TASK, TASK_VALIDATION_SET, TRAIN, VALIDATION, VALIDATION_SET
+from signalbox.store import GOLDEN, TASK, TRAIN, VALIDATION, VALIDATION_SET
 from signalbox.task import NAME_LENGTH, Task
 from signalbox.unlabelled_dataset import kept_for, priced
 
@@ -163,14 +154,19 @@ def _examined(run: Run, content: DatasetObject, task: Task, pipeline: Pipeline) 
 
 
 def _examine(
-    run: Run, content: DatasetObject, task: Task, golden: GoldenSet | None, pipeline: Pipeline
+    run: Run, content: DatasetObject, task: Task, golden: GivenSet | None, pipeline: Pipeline
 ) -> Dataset:
     chunks = pipeline.store.dataset(content)
     if chunks is None:
         raise Rejection([f"s3://{content.bucket}/{content.key} was deleted before it could be read"])
     accompanied = _accompanied(chunks, pipeline.heartbeat(run))
-    given = (golden.records, golden.source) if golden else (None, "")
-    return examine(accompanied, task, *given, *_validation_set_of(task, pipeline))
+    with _refused_as_a_whole():
+        validation = validation_set_of_task(task, pipeline)
+    return examine(accompanied, task, *_given(golden), *_given(validation))
+
+
+def _given(found: GivenSet | None) -> tuple[list[Record] | None, str]:
+    return (found.records, found.source) if found else (None, "")
 
 
 def _accompanied(chunks: Iterable[bytes], beat: Callable[[], None]) -> Iterator[bytes]:
@@ -178,20 +174,6 @@ def _accompanied(chunks: Iterable[bytes], beat: Callable[[], None]) -> Iterator[
     for chunk in chunks:
         beat()
         yield chunk
-
-
-def _validation_set_of(task: Task, pipeline: Pipeline) -> tuple[list[Record] | None, str]:
-    """Return the validation set that was uploaded with the task, if its job takes one."""
-    if not isinstance(task.job, Tuning):
-        return None, ""
-    content, source = (
-        pipeline.store.task_validation_set(task.name, MAX_SET_BYTES),
-        f"tasks/{task.name}/{TASK_VALIDATION_SET}",
-    )
-    if content is None:
-        return None, ""
-    with _refused_as_a_whole():
-        return read_validation_set([content], task, source), source
 
 
 @contextmanager

@@ -52,14 +52,14 @@ def test_the_same_request_makes_the_same_queries_and_another_seed_makes_others()
 def test_a_golden_query_is_never_made_however_it_is_written() -> None:
     selection = made(request(), 1000, golden=["  A LIGHTHOUSE upside-down "])
     assert "a lighthouse upside down" not in {query.text for query in selection.kept}
-    assert selection.left_out["golden"] == 1
+    assert selection.left_out["held_out"] == 1
 
 
 def test_what_is_nearly_a_golden_query_is_left_out() -> None:
     selection = Selection(["an old lighthouse keeper talks about the storm of the year 1953"])
     selection.add([Query("an old lighthouse keeper talks about the storm of the year 1954", "file")])
     assert selection.kept == []
-    assert selection.left_out == {"nearly_golden": 1}
+    assert selection.left_out == {"nearly_held_out": 1}
 
 
 def test_templates_are_made_use_of_as_the_balance_asks() -> None:

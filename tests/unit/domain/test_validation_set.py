@@ -206,6 +206,14 @@ def test_a_validation_set_given_to_nova_2_lite_is_refused_with_the_source() -> N
         )
 
 
+def test_the_teacher_is_asked_nothing_that_stands_in_a_given_validation_set() -> None:
+    customization = tuned_spec()["customization"] | {"teacher": "us.amazon.nova-pro-v1:0"}
+    labelling = task(tuned_spec(customization=customization, dataset={"label": True}))
+    given_set = read_validation_set([labelled(QUERIES[:20])], labelling, "validation.jsonl")
+    dataset = examine([prompts(QUERIES)], labelling, GOLDEN, "golden.jsonl", given_set, "validation.jsonl")
+    assert keys(dataset.to_label) == keys(read_golden([labelled(QUERIES[20:])], labelling, ""))
+
+
 def test_that_reinforcement_needs_answers_is_said_to_be_this_app_s_own_demand() -> None:
     dataset = examine([labelled() + prompts([f"unlabelled {n}" for n in range(10)])], task(reinforced_spec()))
     assert "trains on answers alone (this app's own demand: " in dataset.reasons[0]
