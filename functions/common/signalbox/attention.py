@@ -1,13 +1,10 @@
 """Attention: which tasks `watch` has to read in a minute, since something of them has changed or may have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TypeVar
 
 from signalbox.live import Live
 from signalbox.run import Run
-
-_Kept = TypeVar("_Kept", Run, Live)
 
 
 class Attention:
@@ -25,23 +22,28 @@ class Attention:
     def __init__(self) -> None:
         self.shown: dict[str, list[Run]] = {}
         self._again: dict[tuple[str, str], datetime] = {}
-        self._under_way: dict[str, Run] = {}
-        self._pointers: dict[str, Live] = {}
-        self._lagging: set[str] = set()
+        self._seen: dict[str, Mapping[tuple[str, str], Run | Live]] = {"runs": {}, "pointers": {}}
+        self._lagging: dict[str, set[str]] = {"runs": set(), "pointers": set()}
         self._met: set[str] = set()
 
-    def notice(self, under_way: Iterable[Run], pointers: Iterable[Live]) -> None:
-        """Note the tasks as changed of which a run under way, or the pointer, is not what it was.
+    def notice_runs(self, under_way: Iterable[Run]) -> None:
+        """Note the tasks as changed of which a run under way is not what it was."""
+        self._notice("runs", {(run.task, run.id): run for run in under_way})
+
+    def notice_pointers(self, pointers: Iterable[Live]) -> None:
+        """Note the tasks as changed whose pointer is not what it was."""
+        self._notice("pointers", {(pointer.task_name, ""): pointer for pointer in pointers})
+
+    def _notice(self, kind: str, seen: Mapping[tuple[str, str], Run | Live]) -> None:
+        """Note tasks as changed of which something has come, gone or changed.
 
         Twice, in this minute and in the next: the index that they are read by lags behind the table.
         """
-        runs = {run.id: run for run in under_way}
-        live = {pointer.task_name: pointer for pointer in pointers}
-        changed = {run.task for run in _differing(runs, self._under_way)}
-        changed |= {pointer.task_name for pointer in _differing(live, self._pointers)}
-        for task in changed | self._lagging:
+        before = self._seen[kind]
+        changed = {key[0] for key in seen.keys() | before.keys() if seen.get(key) != before.get(key)}
+        for task in changed | self._lagging[kind]:
             self.changed(task)
-        self._under_way, self._pointers, self._lagging = runs, live, changed
+        self._seen[kind], self._lagging[kind] = seen, changed
 
     def show_only(self, tasks: Iterable[str]) -> None:
         """Forget what was read for the console of all other tasks, which are gone."""
@@ -69,10 +71,3 @@ class Attention:
     def meet(self, run_ids: Iterable[str]) -> None:
         """Remember of all that was dropped lately the runs that stand in the table, and forget all others."""
         self._met = set(run_ids)
-
-
-def _differing(now: dict[str, _Kept], before: dict[str, _Kept]) -> list[_Kept]:
-    """Return what has come, gone, or is not what it was."""
-    return [
-        now.get(key) or before[key] for key in now.keys() | before.keys() if now.get(key) != before.get(key)
-    ]

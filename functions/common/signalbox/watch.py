@@ -58,8 +58,9 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
     """
     now = datetime.now(UTC)
     under_way = list(pipeline.runs.active())
+    pipeline.attention.notice_runs(under_way)
     nudged = _heal_all(under_way, now, pipeline, nudge_after)
-    _look_at_pointers(under_way, now, pipeline)
+    _look_at_pointers(now, pipeline)
     failed: list[Exception] = []  # what follows asks S3, which may be slow, or not answer
     with _apart("generations", failed):
         nudged += look_after(pipeline, now, nudge_after)
@@ -100,14 +101,14 @@ def _heal_all(under_way: list[Run], now: datetime, pipeline: Pipeline, nudge_aft
     return nudged
 
 
-def _look_at_pointers(under_way: list[Run], now: datetime, pipeline: Pipeline) -> None:
-    """Notice what has changed, and ask for a look at what was promoted lately, if any of it can be taken back.
+def _look_at_pointers(now: datetime, pipeline: Pipeline) -> None:
+    """Notice which have changed, and ask for a look at what was promoted lately, if any of it can be taken back.
 
     Whoever looks at its health has the rights.
     """
     try:
         pointers = pipeline.runs.live_pointers()
-        pipeline.attention.notice(under_way, pointers)
+        pipeline.attention.notice_pointers(pointers)
         if any(live.previous and live.is_on_trial(now) for live in pointers):
             pipeline.bus.check_health()
     except Exception:  # must not keep runs from being healed

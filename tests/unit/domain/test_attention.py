@@ -37,8 +37,9 @@ def live(since: datetime, task: str = "a") -> Live:
 def attention() -> Attention:
     """What is remembered once everything has been read."""
     attention = Attention()
-    attention.notice([run(), run(task="b")], [live(NOW)])
-    attention.notice([run(), run(task="b")], [live(NOW)])
+    for _ in range(2):
+        attention.notice_runs([run(), run(task="b")])
+        attention.notice_pointers([live(NOW)])
     for task in ("a", "b"):
         attention.has_read("retention", task, NOW + HOUR)
         attention.has_read("console", task, NOW + HOUR)
@@ -72,7 +73,8 @@ def test_a_change_makes_its_task_due_in_this_minute_and_the_next(
     attention: Attention, under_way: list[Run], pointers: list[Live]
 ) -> None:
     for expected in (["a"], ["a"], []):
-        attention.notice(under_way, pointers)
+        attention.notice_runs(under_way)
+        attention.notice_pointers(pointers)
         assert due(attention) == expected
         assert attention.is_due("console", "a", NOW) == bool(expected)
         attention.has_read("retention", "a", NOW + HOUR)

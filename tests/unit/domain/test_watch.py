@@ -3,6 +3,7 @@
 import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,7 +16,7 @@ from signalbox.run import Moment, Run, RunTable, State
 from signalbox.store import RunStore
 from signalbox.task import Patience
 from signalbox.watch import watch
-from tests.builders import BUCKET, dataset_object, embedded_spec
+from tests.builders import BUCKET, client_error, dataset_object, embedded_spec
 from tests.fakes import FakeEvents, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
 
@@ -257,6 +258,22 @@ def test_runs_are_healed_though_s3_does_not_answer(world: World, monkeypatch: py
     with pytest.raises(ZeroDivisionError):
         world.watch()
     assert world.events.names == ["RunNudged"]
+
+
+def test_a_run_that_has_ended_is_shown_though_no_pointer_could_be_read_while_it_was_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a warm watch whose one turn during a run cannot read what is live
+    world.s3.put_object(Bucket=BUCKET, Key="tasks/clip-search/task.yaml", Body=b"", ContentType="")
+    world.watch()
+    run = world.run(State.TRAINING)
+    with monkeypatch.context() as throttled:
+        throttled.setattr(RunTable, "live_pointers", Mock(side_effect=client_error("ThrottlingException")))
+        world.watch()
+    # When the run has ended by the next, then that is shown
+    world.runs.delivered(world.runs.move(run, State.FAILED, event="RunFailed"))
+    world.watch()
+    assert [shown.state for shown in world.pipeline.attention.shown[run.task]] == [State.FAILED]
 
 
 def test_health_is_checked_though_s3_does_not_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
