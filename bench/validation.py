@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.figures import Figure
 from bench.sandbox import ROOT
-from signalbox.dataset import MAX_RECORDS
+from signalbox.customization import LIMITS
 
 PART = "Validation of a dataset"
 GIGABYTE = 1_000_000_000
@@ -73,7 +73,7 @@ def measure() -> list[Figure]:
         write(sample, records=SAMPLE_RECORDS)
         write(whole, size=GIGABYTE)
         write(part, size=PEER_BYTES)
-        write(most, records=MAX_RECORDS)
+        write(most, records=LIMITS["DISTILLATION"].most)
         ours, peer = _run("ours", whole), _run("peer", sample)
         prepared, held = _run("prepared", sample), _run("held", part)
         near, checked = _run("near", most), _run("checked", most)
