@@ -26,6 +26,12 @@ OF_AN_OLDER_VERSION = ""
 _ACTIVE = "active"
 _AT_BEDROCK = "deployed"
 """The value of the index key under which ended runs stand that may still hold something at Bedrock."""
+_FIRST_KEPT, _LAST_KEPT = 24, 24
+"""How many moments of a history are kept: no way to an end has more than the first, what people do later has no limit.
+
+With the longest reasons, of four bytes a character, they have 230 KB of the 400 KB of an item (DynamoDB Developer
+Guide, "Quotas", item size). A test shows it.
+"""
 
 
 class State(StrEnum):
@@ -118,7 +124,8 @@ class Moment(BaseModel):
     """One entry of a run's history: the state it came to, what there is to say, the event that was published.
 
     `by` and `reason` are a person's, or an alarm's, where it was not a step of the pipeline that moved the run. The
-    note does not say the reason once more: a history of long ones has to fit an item.
+    note does not say the reason once more: a history of long ones has to fit an item. Of one that is too long for that,
+    `left_out` moments before this one are not kept.
     """
 
     state: State
@@ -127,11 +134,21 @@ class Moment(BaseModel):
     event: str = ""
     by: str = ""
     reason: str = ""
+    left_out: int = 0
+
+    @property
+    def noted(self) -> str:
+        """The note, and before it how many moments are not kept."""
+        return (
+            f"[{self.left_out:,} moments before this are not kept] {self.note}"
+            if self.left_out
+            else self.note
+        )
 
     @property
     def said(self) -> str:
-        """The note with the reason, if it does not say that itself, as an older version's does."""
-        return self.note if self.reason in self.note else f"{self.note}: {self.reason}"
+        """What is noted, with the reason, if the note does not say that itself, as an older version's does."""
+        return self.noted if self.reason in self.note else f"{self.noted}: {self.reason}"
 
 
 class Run(BaseModel):
@@ -395,7 +412,7 @@ class RunTable:
     def note_gone(self, run: Run, gone: Part, note: str) -> Run:
         """Note how much of a run that was given up has been deleted, and return it so; "" is no note."""
         moments = [Moment(state=run.state, at=now(), note=note)] if note else []
-        noted = run.model_copy(update={"gone": gone, "history": [*run.history, *moments]})
+        noted = run.model_copy(update={"gone": gone, "history": _extended(run.history, *moments)})
         changes = {"gone": int(gone), "history": item_of(noted)["history"], _ACTIVE: _place(noted)}
         self._change(run, changes, {"retired_at": run.retired_at})
         return noted
@@ -502,7 +519,7 @@ def transition(
         | {
             "state": moment.state,
             "updated_at": moment.at,
-            "history": [*run.history, moment],
+            "history": _extended(run.history, moment),
             "outbox": moment.event or None,
             "trouble": "",
             "waited_until": None,
@@ -528,6 +545,17 @@ def transition(
     }
     changed[_ACTIVE] = _ACTIVE if moment.event or not moved.state.ended else _place(moved)
     return moved, update_of(run.id, changed, {"state": run.state} | (expected or {}))
+
+
+def _extended(history: list[Moment], *moments: Moment) -> list[Moment]:
+    """Add moments to a history, of which the first and the last are kept, and how many between them are not."""
+    history = [*history, *moments]
+    first, last = history[:_FIRST_KEPT], history[-_LAST_KEPT:]
+    between = history[_FIRST_KEPT:-_LAST_KEPT]
+    if not between:
+        return history
+    left_out = sum(moment.left_out + 1 for moment in between) + last[0].left_out
+    return [*first, last[0].model_copy(update={"left_out": left_out}), *last[1:]]
 
 
 def _place(ended: Run) -> str | None:
