@@ -163,7 +163,7 @@ def _noted(moment: Moment, run: Run) -> str:
     """Say what is noted of a moment and why, without the reason that stands with the run."""
     if moment.note == run.reason:
         return ""
-    return moment.note if moment.reason == run.reason else moment.said
+    return moment.noted if moment.reason == run.reason else moment.said
 
 
 def _standing(run: Run, live: Live | None) -> str:

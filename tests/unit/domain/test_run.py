@@ -163,6 +163,17 @@ def test_waiting_is_noted_without_a_sign_of_life_and_gone_with_the_next_state() 
     assert runs.move(waiting, State.ACCEPTED, event=None).waiting == runs.load(run.id).waiting == ""
 
 
+def test_a_day_of_waiting_and_trouble_adds_nothing_to_the_history() -> None:
+    runs, fake, run = received()
+    before = len(str(fake.items[run.id]))
+    for _ in range(24 * 60 // 5):  # a nudge every five minutes
+        runs.wait(runs.load(run.id), "Bedrock: ServiceQuotaExceededException")
+        runs.note_trouble(runs.load(run.id), "ThrottlingException")
+        runs.touch(run)
+    assert len(runs.load(run.id).history) == 1
+    assert len(str(fake.items[run.id])) < before + 200
+
+
 def test_a_run_waits_or_has_trouble_whichever_its_last_attempt_found() -> None:
     runs, _, run = received()
     runs.note_trouble(run, "a bug")

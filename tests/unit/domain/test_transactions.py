@@ -1,12 +1,13 @@
 """Promotion, rollback and retirement: all of it or nothing, and one winner."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from signalbox.events import Asked, OperatorRequest
+from signalbox.events import NAME_OF_PERSON_LENGTH, REASON_LENGTH, Asked, OperatorRequest
 from signalbox.live import Live, Named
 from signalbox.run import Part, Run, RunTable, State, Superseded
 from signalbox.transactions import Transactions
@@ -110,6 +111,31 @@ def test_a_pointer_that_was_set_anew_to_the_same_run_is_another(table: Table) ->
     challenger = table.evaluated("v2")
     with pytest.raises(Superseded):
         table.transactions.promote(challenger, live(challenger.id), before, note="live")
+
+
+def test_a_history_of_a_run_that_is_promoted_and_withdrawn_without_end_fits_an_item(table: Table) -> None:
+    # Given the longest that a person may say, in characters of four bytes each
+    by, reason = "\U0001f600" * NAME_OF_PERSON_LENGTH, "\U0001f600" * REASON_LENGTH
+    run = table.held()
+    way = [moment.state for moment in run.history]
+    for _ in range(100):
+        pointer = live(run.id, how="person", by=by, reason=reason)
+        run = table.transactions.promote(run, pointer, None, note=f"live; by {by}")
+        table.fake.items[run.id]["outbox"] = None
+        run = table.stored(run)
+        back = live(run.id, how="rollback", by=by, reason=reason)
+        run = table.transactions.roll_back(run, back, pointer, note=f"withdrawn; by {by}")
+        table.fake.items[run.id]["outbox"] = None
+        table.fake.items.pop(f"LIVE#{run.task}")
+        run = table.stored(run)
+    # Then its first and last moments are kept, with a count of those between
+    assert [moment.state for moment in run.history[: len(way)]] == way
+    assert (run.history[-1].note, len(run.history)) == (f"withdrawn; by {by}", 48)
+    assert sum(moment.left_out for moment in run.history) + len(run.history) == len(way) + 200
+    assert next(moment.noted for moment in run.history if moment.left_out).startswith(
+        f"[{len(way) + 152} moments before this are not kept] "
+    )
+    assert len(json.dumps(run.model_dump(mode="json"), ensure_ascii=False).encode()) < 300 * 1024
 
 
 def test_a_promotion_that_is_refused_for_its_size_is_no_lost_race(table: Table) -> None:
