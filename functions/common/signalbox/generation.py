@@ -1,7 +1,7 @@
 """A generation: one request on its way to a dataset. Its item stands in the run table, which is the truth."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from signalbox.items import condition_of, item_of, plain, update_of
+from signalbox.items import condition_of, item_of, plain, readable, update_of
 from signalbox.observability import logger
 from signalbox.run import DatasetObject, Failure, RunTable, Superseded, now, run_id_for
 
@@ -204,11 +204,11 @@ class GenerationTable:
 
     def open(self) -> Iterator[Generation]:
         """Return every generation for which something is still to be done, the longest untouched first."""
-        return _readable(self._runs.standing(_OPEN))
+        return readable(self._runs.standing(_OPEN), _generation)
 
     def kept(self) -> Iterator[Generation]:
         """Return every generation that is over and owes nothing, the longest untouched first."""
-        return _readable(self._runs.standing(_KEPT))
+        return readable(self._runs.standing(_KEPT), _generation)
 
     def move(self, generation: Generation, to: GenerationState, note: str = "", **changes: Any) -> Generation:
         """Advance a generation by one conditional write, from which on it owes the event that says so.
@@ -331,15 +331,6 @@ class GenerationTable:
         condition = {"state": generation.state} | (expected or {})
         self._runs.transact({"Update": update_of(PREFIX + generation.id, written, condition)})
         return changed
-
-
-def _readable(items: Iterable[dict[str, Any]]) -> Iterator[Generation]:
-    """Read generations one by one; one that cannot be read is left out, so that the others go on."""
-    for item in items:
-        try:
-            yield _generation(item)
-        except ValueError:  # pydantic's errors are ValueErrors
-            logger.exception("generation cannot be read", extra={"generation_id": item["id"]})
 
 
 def _generation(item: dict[str, Any]) -> Generation:

@@ -1,12 +1,17 @@
 """Items of the run table: how a model becomes one, how one is changed on a condition, what a refusal means."""
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, TypeAdapter
+
+from signalbox.observability import logger
+
+Read = TypeVar("Read")
 
 
 def item_of(model: BaseModel) -> dict[str, Any]:
@@ -24,6 +29,15 @@ def plain(item: Any) -> Any:
     if isinstance(item, Decimal):
         return int(item) if item == item.to_integral_value() else float(item)
     return item
+
+
+def readable(items: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], Read]) -> Iterator[Read]:
+    """Read items one by one; one that cannot be read is left out, so that the others go on."""
+    for item in items:
+        try:
+            yield read(item)
+        except ValueError:  # pydantic's errors are ValueErrors
+            logger.exception("item cannot be read", extra={"item": item["id"]})
 
 
 def outdated(error: ClientError) -> bool:

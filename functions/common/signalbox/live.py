@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from signalbox.observability import logger
+from signalbox.items import readable
 from signalbox.task import Task
 
 LIVE_PREFIX = "LIVE#"
@@ -188,18 +188,20 @@ class LivePointers:
             ScanIndexForward=False,
             **query,
         )
-        read = [readable(item["id"]["S"], item["pointer"]["S"]) for item in found["Items"]]
-        tasks = frozenset(item["id"]["S"].removeprefix(LIVE_PREFIX) for item in found["Items"])
+        items = [{"id": item["id"]["S"], "pointer": item["pointer"]["S"]} for item in found["Items"]]
+        tasks = frozenset(item["id"].removeprefix(LIVE_PREFIX) for item in items)
         last = found.get("LastEvaluatedKey")
-        return Pointers([live for live in read if live], tasks, Place.of(last) if last else None)
+        return Pointers(list(readable(items, live_of)), tasks, Place.of(last) if last else None)
 
 
-def readable(key: str, pointer: str) -> Live | None:
-    """Read one pointer of several; if it or its task cannot be, that is logged, and None, so that the others go on."""
-    try:
-        live = Live.model_validate_json(pointer)
-        Task.model_validate(live.task)
-        return live
-    except ValueError:  # pydantic's errors are ValueErrors
-        logger.exception("live pointer cannot be read", extra={"item": key})
-        return None
+def live_of(item: dict[str, Any]) -> Live:
+    """Read what is live from its item in the run table, and whether its task can be read, too.
+
+    Raises
+    ------
+    ValueError
+        One of them cannot be.
+    """
+    live = Live.model_validate_json(item["pointer"])
+    Task.model_validate(live.task)
+    return live

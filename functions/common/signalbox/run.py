@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from itertools import islice
@@ -11,9 +11,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, update_of
-from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live, readable
-from signalbox.observability import logger
+from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, readable, update_of
+from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live, live_of
 from signalbox.release import Awaited, Expense
 from signalbox.task import NAME_LENGTH, Deployment, Patience, is_task_name
 
@@ -451,11 +450,11 @@ class RunTable:
 
     def active(self) -> Iterator[Run]:
         """Return every run for which something is still to be done, the longest untouched first."""
-        return _readable(self._query(ACTIVE_INDEX, _ACTIVE, _ACTIVE))
+        return readable(self._query(ACTIVE_INDEX, _ACTIVE, _ACTIVE), _run)
 
     def at_bedrock(self) -> Iterator[Run]:
         """Return every ended run that may still hold something at Bedrock, the longest ended first."""
-        return _readable(self._query(ACTIVE_INDEX, _ACTIVE, _AT_BEDROCK))
+        return readable(self._query(ACTIVE_INDEX, _ACTIVE, _AT_BEDROCK), _run)
 
     def standing(self, place: str) -> Iterator[dict[str, Any]]:
         """Return the items that stand under a value of the index's key, the longest untouched first."""
@@ -463,9 +462,7 @@ class RunTable:
 
     def live_pointers(self) -> list[Live]:
         """Return what is live for each task; the index lags behind the table a little."""
-        items = self._query(ACTIVE_INDEX, _ACTIVE, LIVE_ITEMS)
-        read = (readable(item["id"], item["pointer"]) for item in items)
-        return [live for live in read if live]
+        return list(readable(self._query(ACTIVE_INDEX, _ACTIVE, LIVE_ITEMS), live_of))
 
     def of_task(self, task: str, limit: int | None = None) -> list[Run]:
         """Return the runs of a task, the newest first, `limit` of them at most.
@@ -474,7 +471,7 @@ class RunTable:
         """
         page = {"Limit": limit} if limit else {}
         newest = self._query(TASK_INDEX, "task", task, ScanIndexForward=False, **page)
-        return list(_readable(islice(newest, limit)))
+        return list(readable(islice(newest, limit), _run))
 
     def _query(self, index: str, key: str, value: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """Return the items that stand under a key of an index, page after page."""
@@ -562,15 +559,6 @@ def _place(ended: Run) -> str | None:
     """Where in the index an ended run stands that owes nothing; one that failed may have made what it has not noted."""
     made = ended.deployment_arn or ended.model_arn or ended.state is State.FAILED
     return _AT_BEDROCK if made and ended.gone < Part.MODEL else None
-
-
-def _readable(items: Iterable[dict[str, Any]]) -> Iterator[Run]:
-    """Read runs one by one; one that cannot be read is left out, so that those of other tasks go on."""
-    for item in items:
-        try:
-            yield _run(item)
-        except ValueError:  # pydantic's errors are ValueErrors
-            logger.exception("run cannot be read", extra={"run_id": item["id"]})
 
 
 def _run(item: dict[str, Any]) -> Run:
