@@ -3,6 +3,9 @@
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -15,23 +18,31 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="awslambdaric ha
 ROUTE = ROOT / "functions" / "route"
 
 
-def test_the_student_is_loaded_at_init_and_answers_the_first_query(student: bytes) -> None:
+@contextmanager
+def routing(student: bytes, **variables: str) -> Iterator[tuple[AwsStub, Sandbox, BinaryIO]]:
+    """Start the route function with a live student; yield what it asks, itself, and what it logs."""
     stub = AwsStub(task(embedded_spec()), student)
-    variables = {
+    known = {
         "AWS_ENDPOINT_URL": stub.url,
         "RUN_TABLE": "runs",
         "DATA_BUCKET": "data",
         "QUERY_LOG_SHARE": "0",
     }
-    with (
-        stub.serving(),
-        tempfile.TemporaryFile() as log,
-        Sandbox(ROUTE, variables, log) as sandbox,
-    ):
+    with stub.serving(), tempfile.TemporaryFile() as log, Sandbox(ROUTE, known | variables, log) as sandbox:
+        yield stub, sandbox, log
+
+
+def answer_to(query: str, sandbox: Sandbox) -> dict[str, Any]:
+    """Ask for the weights of a query, and return the gateway's answer."""
+    body = json.dumps({"query": query, "task": "clip-search"})
+    return sandbox.invoke(http_request("POST", "/route", body)).answer
+
+
+def test_the_student_is_loaded_at_init_and_answers_the_first_query(student: bytes) -> None:
+    with routing(student) as (stub, sandbox, log):
         stub.found.clear()  # from here on the table answers nothing
         stub.student = b""
-        body = json.dumps({"query": QUERIES[0], "task": "clip-search"})
-        answer = sandbox.invoke(http_request("POST", "/route", body)).answer
+        answer = answer_to(QUERIES[0], sandbox)
         assert answer["statusCode"] == 200
         assert json.loads(answer["body"])["source"] == "embedded"
         assert sandbox.init_cpu_ms > 0
@@ -44,27 +55,14 @@ def test_a_function_from_an_old_snapshot_answers_with_what_is_live_when_it_is_re
     student: bytes,
 ) -> None:
     # Given a snapshot
-    stub = AwsStub(task(embedded_spec()), student)
-    variables = {
-        "AWS_ENDPOINT_URL": stub.url,
-        "RUN_TABLE": "runs",
-        "QUERY_LOG_SHARE": "0",
-        "DATA_BUCKET": "data",
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
-    }
-    with (
-        stub.serving(),
-        tempfile.TemporaryFile() as log,
-        Sandbox(ROUTE, variables, log) as sandbox,
-    ):
+    with routing(student, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start") as (stub, sandbox, _):
         # When another run has gone live before it is restored
         old, new = b"clip-search-000000000000", b"clip-search-111111111111"
         stub.found = {operation: found.replace(old, new) for operation, found in stub.found.items()}
         sandbox.restore()
         stub.found.clear()  # from here on the table answers nothing
         # Then that run answers the first query
-        body = json.dumps({"query": QUERIES[0], "task": "clip-search"})
-        answer = json.loads(sandbox.invoke(http_request("POST", "/route", body)).answer["body"])
+        answer = json.loads(answer_to(QUERIES[0], sandbox)["body"])
     assert (answer["source"], answer["run_id"]) == ("embedded", new.decode())
 
 
@@ -86,24 +84,10 @@ def test_a_figure_without_a_target_is_neither() -> None:
 
 
 def test_queries_are_kept_behind_the_answers_back(student: bytes) -> None:
-    stub = AwsStub(task(embedded_spec()), student)
-    variables = {
-        "AWS_ENDPOINT_URL": stub.url,
-        "RUN_TABLE": "runs",
-        "QUERY_LOG_SHARE": "1",
-        "QUERY_LOG_BUCKET": "queries",
-        "DATA_BUCKET": "data",
-    }
-    with (
-        stub.serving(),
-        tempfile.TemporaryFile() as log,
-        Sandbox(ROUTE, variables, log) as sandbox,
-    ):
-        for number in range(
-            10_000
-        ):  # as many as it takes: 50 are kept, and written while others are answered
-            body = json.dumps({"query": f"{QUERIES[0]} {number}", "task": "clip-search"})
-            assert sandbox.invoke(http_request("POST", "/route", body)).answer["statusCode"] == 200
+    with routing(student, QUERY_LOG_SHARE="1", QUERY_LOG_BUCKET="queries") as (stub, sandbox, _):
+        # As many as it takes: 50 are kept, and written while others are answered.
+        for number in range(10_000):
+            assert answer_to(f"{QUERIES[0]} {number}", sandbox)["statusCode"] == 200
             if stub.written:
                 break
     ((path, content),) = stub.written.items()
