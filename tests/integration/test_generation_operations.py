@@ -146,6 +146,33 @@ def test_what_an_attempt_broke_off_with_is_told_when_it_stalls(cloud: Cloud) -> 
     assert finished(cloud, generation_id).state is GenerationState.COMPLETED
 
 
+def test_one_that_waited_for_a_quota_once_is_ended_if_something_else_stays_wrong(cloud: Cloud) -> None:
+    # Given a generation that has waited for a quota of batch jobs for half a day
+    cloud.upload_task(embedded_spec())
+    cloud.bedrock.refuse("CreateModelInvocationJob", "ServiceQuotaExceededException", times=2)
+    generation_id = request(cloud, asked())
+    cloud.settle()
+    assert "ServiceQuotaExceeded" in state_of(cloud, generation_id).waiting
+    cloud.age(f"GENERATION#{generation_id}", timedelta(hours=12))
+    cloud.watch()
+    # When every attempt breaks off since then, then it waits no longer, and is not ended for what it waited before
+    with cloud.failing("s3", "PutObject", times=99):
+        cloud.watch()
+        broken = state_of(cloud, generation_id)
+        assert (broken.waiting, "PutObject" in broken.trouble) == ("", True)
+        cloud.age(f"GENERATION#{generation_id}", timedelta(hours=8))
+        cloud.watch()
+        assert not state_of(cloud, generation_id).state.ended
+        # But it is after three times what it has for what waits for nothing
+        cloud.age(f"GENERATION#{generation_id}", timedelta(hours=2))
+        cloud.watch()
+    cloud.crashes.clear()
+    ended = state_of(cloud, generation_id)
+    assert ended.state is GenerationState.FAILED
+    assert "waiting" not in ended.failure.reason
+    assert "the last attempt broke off" in ended.failure.reason
+
+
 def test_a_teacher_in_doubt_is_measured_and_the_balance_kept(cloud: Cloud) -> None:
     # Given a teacher that leads bells astray every now and then
     cloud.upload_task(embedded_spec(gates={"mae": 0.2}))

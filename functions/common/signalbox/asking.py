@@ -64,7 +64,7 @@ def _in_batch(work: Work, wanted: list[Question]) -> str | None:
         return None
     job = batches.job(arn)
     if job.status in AT_WORK:
-        work.note(waiting=f"batch job {generation.batch_name} is {job.status}")
+        work.wait(f"batch job {generation.batch_name} is {job.status}")
         return None
     if job.status == "Completed":
         return ""
@@ -86,7 +86,7 @@ def _start(work: Work, wanted: list[Question], batches: BatchInference) -> None:
         records=work.store.uri(generation.id, records),
         output=work.store.uri(generation.id, output),
     )
-    work.note(job_arns=generation.job_arns | {str(number): arn}, waiting="")
+    work.wait("", job_arns=generation.job_arns | {str(number): arn})
 
 
 def _one_by_one(work: Work, wanted: list[Question]) -> str:
@@ -105,7 +105,7 @@ def _one_by_one(work: Work, wanted: list[Question]) -> str:
                 work.put(folder_of(work.generation.state.round) + name, b"".join(output_lines(answered)))
             if busy := next((outcome for outcome in outcomes if isinstance(outcome, Busy)), None):
                 raise busy
-            work.note(waiting="")
+            work.wait("")
             if time.monotonic() - begun > AT_WORK_SECONDS:
                 raise TimeUp
     return ""

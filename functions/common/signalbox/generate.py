@@ -77,7 +77,7 @@ def _taken(step: Callable[[Work], bool], work: Work) -> bool:
             work.move(GenerationState.FAILED, permanent.failure.reason, failure=permanent.failure)
         except Busy as busy:
             logger.info("generation waits", extra={"reason": str(busy)})
-            work.note(waiting=str(busy))
+            work.wait(str(busy))
     except Superseded as superseded:
         logger.info("generation already moved on", extra={"reason": str(superseded)})
     except TimeUp:
@@ -91,7 +91,7 @@ def _taken(step: Callable[[Work], bool], work: Work) -> bool:
 def _note_trouble(work: Work, trouble: Exception) -> None:
     """Note, if that can be done, what an attempt broke off with, for whoever is told that the generation stalls."""
     try:
-        work.note(trouble=str(discreet(trouble)))
+        work.note_trouble(str(discreet(trouble)))
     except Exception:  # the error that is to be noted counts, not that it cannot be
         logger.exception("trouble not noted")
 

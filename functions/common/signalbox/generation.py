@@ -92,14 +92,12 @@ class Generation(BaseModel):
         Batch jobs by round.
     held_until : datetime | None
         Until when nobody but the invocation that is at work for it changes it; no two of them have the same moment.
-    waiting : str
-        What it waits for that cannot go on; "" when nothing.
+    waiting, trouble, waited_until :
+        What the last attempt in this state found; see `Attempted`. It is tried again.
     outbox : str | None
         The event that it owes, until it is published.
     stalled : bool
         Whether it has been called so in its state.
-    trouble : str
-        What the last attempt in this state broke off with; "" if none has. It is tried again.
     released_at : datetime | None
         Since when nobody needs it any more.
     reasons : list[str]
@@ -124,6 +122,7 @@ class Generation(BaseModel):
     outbox: str | None = None
     stalled: bool = False
     trouble: str = ""
+    waited_until: datetime | None = None
     released_at: datetime | None = None
     reasons: list[str] = []
     failure: Failure | None = None
@@ -229,6 +228,7 @@ class GenerationTable:
             "outbox": _RUN_NUDGED if generation.labels_a_dataset and to.ended else _OWED.get(to),
             "waiting": "",
             "trouble": "",
+            "waited_until": None,
             "stalled": False,
             "updated_at": moment.at,
             "held_until": None if to.ended else generation.held_until,

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from signalbox.attempt import in_vain
 from signalbox.generation import Generation, GenerationState
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
@@ -52,7 +53,7 @@ def _heal(generation: Generation, pipeline: Pipeline, now: datetime, nudge_after
         return False
     stayed = now - generation.history[-1].at
     patience = _WAITING if generation.waiting else _OTHERWISE
-    if stayed > _LONGEST * patience:
+    if in_vain(generation, generation.history[-1].at, now) > _LONGEST * patience:
         _end(generation, stayed, pipeline)
         return False
     if stayed > patience and not generation.stalled:

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from signalbox.attempt import found_trouble, found_waiting
 from signalbox.generation import FOLDER, Generation, GenerationState
 from signalbox.generation_request import GenerationRequest, Labelling
 from signalbox.labelling import Question, output_lines, questions
 from signalbox.pipeline import Pipeline
 from signalbox.prepared import Prepared
-from signalbox.run import PermanentFailure
+from signalbox.run import PermanentFailure, now
 from signalbox.store import TASK, RunStore
 from signalbox.synthetic_queries import Query
 from signalbox.task import Task
@@ -113,9 +114,14 @@ class Work:
         """Bring the generation on, and publish that."""
         self.pipeline.advance_generation(self.generation, to, note, **changes)
 
-    def note(self, **changes: Any) -> None:
-        """Note something on the generation, which is a sign of life."""
+    def wait(self, reason: str, **changes: Any) -> None:
+        """Note what the generation waits for, "" if nothing, and whatever else; that is a sign of life."""
+        changes |= found_waiting(self.generation, reason)
         self.pipeline.generations.note(self.generation, **changes)
+
+    def note_trouble(self, trouble: str) -> None:
+        """Note what an attempt has broken off with; that is a sign of life as well."""
+        self.pipeline.generations.note(self.generation, **found_trouble(self.generation, trouble, now()))
 
 
 def folder_of(number: int) -> str:

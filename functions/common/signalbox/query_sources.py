@@ -37,7 +37,7 @@ def gather(request: GenerationRequest, task: Task, work: Work, selection: Select
     if request.queries:
         selection.add(_of_file(request.queries, task, work, selection))
         del selection.kept[wanted:]
-    from_templates(request, selection, wanted, lambda: work.note(waiting=""))
+    from_templates(request, selection, wanted, lambda: work.wait(""))
     return max(0, wanted - len(selection.kept)) if request.asks_the_teacher else 0
 
 

@@ -87,7 +87,7 @@ def write(work: Work, request: GenerationRequest, task: Task, selection: Selecti
             number += _CONCURRENT
             if len(selection.kept) < wanted and time.monotonic() - begun > AT_WORK_SECONDS:
                 raise TimeUp
-            work.note(waiting="")
+            work.wait("")
     del selection.kept[wanted:]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from signalbox.attempt import found_trouble, found_waiting
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, readable, update_of
 from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live, live_of
 from signalbox.release import Awaited, Expense
@@ -162,16 +163,12 @@ class Run(BaseModel):
     judge_job_arns : dict[str, str]
         The judge's jobs by the candidate whose answers each grades; under OF_AN_OLDER_VERSION the one job of a run
         that an older version started.
-    waiting : str
-        What a run that cannot go on is waiting for (a quota, a job of Bedrock's); "" when nothing.
+    waiting, trouble, waited_until :
+        What the last attempt in this state found; see `Attempted`. It is tried again.
     awaits : Awaited | None
         What a person has to release before the run goes on; no step acts on it until then.
     released : list[Expense]
         What has been released.
-    trouble : str
-        What the last attempt in this state broke off with; "" if none has, or it waits since. It is tried again.
-    waited_until : datetime | None
-        When an attempt last found something else than what the run had been waiting for in this state.
     patience : Patience
         The task's, from the moment its dataset was accepted.
     deployment : Deployment
@@ -372,14 +369,13 @@ class RunTable:
 
     def wait(self, run: Run, reason: str) -> None:
         """Note what a run is waiting for, "" if nothing; its state and its place in the line of `watch` stay."""
-        if reason != run.waiting or run.trouble:
-            self._change(run, {"waiting": reason, "trouble": ""})
+        if changes := found_waiting(run, reason):
+            self._change(run, changes)
 
     def note_trouble(self, run: Run, trouble: str) -> None:
         """Note what an attempt has broken off with; whatever the run had been waiting for, it waits no longer."""
-        if trouble != run.trouble or run.waiting:
-            waited = {"waiting": "", "waited_until": now()} if run.waiting else {}
-            self._change(run, {"trouble": trouble} | waited)
+        if changes := found_trouble(run, trouble, now()):
+            self._change(run, changes)
 
     def mark_stalled(self, run: Run, note: str) -> Run:
         """Note that a run has overstayed in its state, and owe the event that says so.

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from signalbox import console, generation_retention
+from signalbox.attempt import in_vain
 from signalbox.deployments import is_provisioned
 from signalbox.events import RESULTS_FIRST, Event
 from signalbox.generation_watch import look_after
@@ -148,10 +149,10 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
         return False
     at_bedrock = _patience_with_bedrock(run)
     patience = at_bedrock or (_WAITING if run.waiting else _OTHERWISE)
-    in_vain = stayed if at_bedrock or run.waiting or not run.waited_until else now - run.waited_until
+    tried = stayed if at_bedrock else in_vain(run, run.history[-1].at, now)
     # A quota that is used up is waited for, unless that is paid for by the hour.
     has_an_end = at_bedrock or not run.waiting or _has_throughput(run)
-    if in_vain > 2 * patience and has_an_end:
+    if tried > 2 * patience and has_an_end:
         _end(run, stayed, pipeline)
         return False
     if stayed > patience and not run.stalled:
