@@ -15,6 +15,7 @@ from signalbox.customization import (
     DEFAULT_EPOCHS,
     LIMITS,
     MOST_EPOCHS,
+    MOST_RESPONSE_TOKENS,
     Customization,
     Distillation,
     FineTuning,
@@ -206,6 +207,11 @@ def of_training(
 def tokens_of(texts: Iterable[str]) -> int:
     """Estimate the tokens of texts together, by their length."""
     return sum(math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in texts)
+
+
+def room_for(tokens: int) -> int:
+    """Return how many tokens to allow an answer of so many by estimate: JSON may have half as many again."""
+    return min(math.ceil(1.5 * tokens), MOST_RESPONSE_TOKENS)
 
 
 def of_run(task: Task, counts: dict[str, int], evaluation: dict[str, Any], region: str) -> dict[str, Any]:

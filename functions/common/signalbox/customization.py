@@ -32,6 +32,8 @@ TOKENS_PAGE = "assumed, by the Amazon Nova 2 user guide, 'Reasoning model evalua
 DEFAULT_EPOCHS, MOST_EPOCHS = 2, 5
 """Of fine-tuning Amazon Nova, if the task does not say, and at most ('Custom model hyperparameters', epochCount)."""
 
+MOST_RESPONSE_TOKENS = 5000
+"""Of an answer: what Nova Micro, Lite and Pro write at most (their model cards, "Max output tokens", 5K)."""
 
 NOVA_2_LITE = "amazon.nova-2-lite-v1:0"
 STAND_IN_NOVA_2_LITE = "local.student-2"
@@ -231,7 +233,7 @@ class _Job(Section):
 
     type: Type
     student: ModelId
-    max_response_tokens: int = Field(default=200, ge=1, le=5000)
+    max_response_tokens: int = Field(default=200, ge=1, le=MOST_RESPONSE_TOKENS)
     hyperparameters: Any
 
     @property

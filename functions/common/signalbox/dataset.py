@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from signalbox.answer import Answer, serialisable_weights, without_quotations
+from signalbox.cost import room_for
 from signalbox.customization import Tuning
 from signalbox.dataset_profile import profile
 from signalbox.dataset_quality import assess, warnings
@@ -406,6 +407,14 @@ def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
             f"{constant:.1%} of the {counts['labelled']:,} labelled records have one and the same answer, more than "
             f"the {task.dataset.max_constant_share:.1%} that dataset.max_constant_share of the task allows; see "
             "whether the teacher looked at the queries and label them again, or raise it if they are right"
+        )
+    long = dataset.quality.get("long_answers")
+    if long and counts["labelled"] >= MIN_GOLDEN and 2 * long["longer"] >= long["answers"]:
+        yield (
+            f"{long['longer']:,} of the {long['answers']:,} answers are longer than "
+            f"customization.max_response_tokens ({long['most']:,}) of the task, where the served student is cut off, "
+            f"so most of what it learns to say could not be used; raise it to {room_for(long['longest']):,} (the "
+            f"longest, line {long['lines'][0]}, has about {long['longest']:,} tokens), or shorten the answers"
         )
     trainable = counts["train"] if "bedrock" in task.candidates else sum(1 for r in dataset.train if r.answer)
     if trainable < limits.least:

@@ -11,6 +11,7 @@ from itertools import combinations, islice
 from typing import Any
 
 from signalbox.answer import Answer
+from signalbox.cost import room_for, tokens_of
 from signalbox.golden_set import mean_weights
 from signalbox.grading import HIGHEST_GRADE, reward_of, rubric
 from signalbox.near_duplicates import SIMILARITY, Pair, groups, near_duplicates
@@ -52,7 +53,7 @@ def assess(
     -------
     dict
         near_duplicates, near_leakage, teacher_noise, beyond_noise, constant_answers and scripts, of weights also grid
-        and prior_rubric; docs/dataset-format.md says what is in each.
+        and prior_rubric, with a customization job also long_answers; docs/dataset-format.md says what is in each.
     """
     by_query: dict[str, list[Record]] = {}
     for record in records:
@@ -67,6 +68,7 @@ def assess(
         "beyond_noise": _beyond_noise(by_query, near.pairs_of_records(), noise),
         **({} if isinstance(task.output, Labels) else _of_weights(answers)),
         "constant_answers": _constant(answers, task),
+        **({"long_answers": _long(answers, task.job.max_response_tokens)} if task.job else {}),
         "scripts": _scripts(by_query),
     }
 
@@ -106,6 +108,14 @@ def warnings(findings: Mapping[str, Any]) -> Iterator[str]:
         yield f"{constant['share']:.0%} of the answers are the same one; did the teacher look at the queries?"
     if constant["reasoning_share"] > MOST_CONSTANT:
         yield f"{constant['reasoning_share']:.0%} of the answers give the same reasoning"
+    long = findings.get("long_answers")
+    if long and long["longer"]:
+        yield (
+            f"answers longer than customization.max_response_tokens ({long['most']:,}): {long['longer']:,} of "
+            f"{long['answers']:,}; the longest, line {long['lines'][0]}, has about {long['longest']:,} tokens. The "
+            "served student is cut off there, and JSON that is cut is no answer: raise it to "
+            f"{room_for(long['longest']):,}, as numbers have more tokens than the estimate, or shorten them"
+        )
     if constant["unused"]:
         yield f"labels or signals of the task that never lead: {', '.join(constant['unused'])}"
     if findings["scripts"]["rare"]:
@@ -291,6 +301,19 @@ def _constant(answers: Sequence[Record], task: Task) -> dict[str, Any]:
             r.line
             for r in islice((r for r in answers if r.answer and _as_said(r.answer) == common), EXAMPLES)
         ],
+    }
+
+
+def _long(answers: Sequence[Record], most: int) -> dict[str, Any]:
+    """Find the answers, by estimate, of more tokens than the served student may write."""
+    lengths = [(tokens_of([record.answer_text or ""]), record.line) for record in answers]
+    longer = sorted((-tokens, line) for tokens, line in lengths if tokens > most)
+    return {
+        "most": most,
+        "answers": len(lengths),
+        "longest": max((tokens for tokens, _ in lengths), default=0),
+        "longer": len(longer),
+        "lines": [line for _, line in longer[:EXAMPLES]],
     }
 
 

@@ -111,6 +111,11 @@ def _of_answers(found: Mapping[str, Any], data: ReportData) -> Iterator[tuple[st
         yield "Weights come in steps of", f"{grid['step']:g}; {grid['off_grid']:,} answers leave them"
     if constant := found.get("constant_answers"):
         yield "Most frequent answer", f"{wording.share(constant['share'])} of the answers"
+    if long := found.get("long_answers"):
+        yield (
+            "Longest answer, estimated",
+            f"{long['longest']:,} tokens; {long['longer']:,} answers have more than the {long['most']:,} allowed",
+        )
     if (drift := found.get("prompt_drift") or {}).get("lines"):
         prompts = len(drift.get("prompts") or [1])
         yield "Other prompts", f"{drift['lines']:,} lines with {prompts:,} other texts, dropped"

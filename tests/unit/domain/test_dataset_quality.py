@@ -1,10 +1,12 @@
 """What is odd about a dataset that can be used: each oddity is found where it is, and not where it is not."""
 
 import json
+import math
 from typing import Any
 
 import pytest
 
+from signalbox.cost import tokens_of
 from signalbox.dataset import Dataset, examine, read_golden
 from signalbox.dataset_cost import add_cost
 from signalbox.dataset_quality import EXAMPLES
@@ -35,7 +37,7 @@ def test_a_sound_dataset_has_findings_of_every_kind_and_rejects_nothing() -> Non
     assert set(dataset.quality) == {
         "problem_kinds", "prompt_drift", "personal_data", "near_duplicates", "near_leakage", "teacher_noise",
         "beyond_noise", "grid", "constant_answers", "prior_rubric", "scripts", "lengths", "repetitions", "languages",
-        "difficulty",
+        "difficulty", "long_answers",
     }  # fmt: skip
     assert dataset.quality["scripts"]["shares"] == {"Latin": 1.0}
     noise = dataset.quality["teacher_noise"]
@@ -114,6 +116,63 @@ def test_answers_that_are_nearly_always_the_same_are_suspicious() -> None:
     assert json.loads(constant["answer"]) == {"picture": 0.4, "sound": 0.3, "words": 0.3}
     assert len(constant["lines"]) == EXAMPLES
     assert sum("67%" in warning for warning in dataset.warnings) == 2
+
+
+def explained(words: int) -> str:
+    """Return an answer whose reasoning has so many words of four characters, blank included."""
+    return weights_text(0.5, 0.3, 0.2, reasoning="why " * words)
+
+
+def test_answers_that_the_served_student_could_not_finish_are_warned_of() -> None:
+    # Given three answers that are longer than the 200 tokens that the task allows
+    dataset = examined(*(line(f"{CALM} {n}", explained(250 + n)) for n in (1, 3, 2)))
+    # Then they are counted, the longest first, and a warning names its line and the key to raise
+    longest = tokens_of([explained(253)])
+    assert dataset.quality["long_answers"] == {
+        "most": 200,
+        "answers": 153,
+        "longest": longest,
+        "longer": 3,
+        "lines": [152, 153, 151],
+    }
+    (warning,) = [each for each in dataset.warnings if "max_response_tokens" in each]
+    assert warning == (
+        "answers longer than customization.max_response_tokens (200): 3 of 153; the longest, line 152, has about "
+        f"{longest} tokens. The served student is cut off there, and JSON that is cut is no answer: raise it to "
+        f"{math.ceil(1.5 * longest)}, as numbers have more tokens than the estimate, or shorten them"
+    )
+    assert dataset.reasons == []
+
+
+def test_answers_that_fit_are_not_warned_of() -> None:
+    dataset = examined()
+    assert dataset.quality["long_answers"]["longer"] == 0
+    assert 0 < dataset.quality["long_answers"]["longest"] < 200
+    assert not any("max_response_tokens" in warning for warning in dataset.warnings)
+
+
+@pytest.mark.parametrize(("longer", "is_rejected"), [(149, False), (150, True)])
+def test_a_dataset_of_which_half_of_the_answers_would_be_cut_is_rejected(
+    longer: int, is_rejected: bool
+) -> None:
+    long = b"".join(line(f"{CALM} {n}", explained(250)) for n in range(longer))
+    dataset = examined(long)
+    assert bool(dataset.reasons) == is_rejected
+    if is_rejected:
+        (reason,) = dataset.reasons
+        longest = tokens_of([explained(250)])
+        assert reason == (
+            "150 of the 300 answers are longer than customization.max_response_tokens (200) of the task, where the "
+            "served student is cut off, so most of what it learns to say could not be used; raise it to "
+            f"{math.ceil(1.5 * longest)} (the longest, line 151, has about {longest} tokens), or shorten the answers"
+        )
+
+
+def test_a_task_that_serves_no_model_of_bedrocks_cuts_no_answer() -> None:
+    content = b"".join(line(f"{CALM} {n}", explained(250)) for n in range(400))
+    dataset = examine([SOUND, content], task(embedded_spec()))
+    assert "long_answers" not in dataset.quality
+    assert not any("max_response_tokens" in said for said in (*dataset.warnings, *dataset.reasons))
 
 
 def test_answers_so_near_to_their_mean_that_a_constant_one_earns_a_high_rubric_are_warned_of() -> None:
