@@ -7,7 +7,8 @@ from itertools import product
 from pathlib import Path
 from string import Template
 
-from signalbox.task import Labels, Task, Weights
+from signalbox.cost import room_for, tokens_of
+from signalbox.task import MAX_PROMPT, Labels, Task, Weights
 
 LEAST_RECORDS, RECORDS_A_NAME, MOST_RECORDS = 240, 12, 12_000
 """Enough for 100 records to train on and 20 golden queries, and for every name to be learnt and asked."""
@@ -29,6 +30,10 @@ class TaskExists(Exception):
     """A file that would be written is there already; the message names it."""
 
 
+class PromptTooLong(Exception):
+    """So many names, or so long ones, do not fit a prompt; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class NewTask:
     """What was written."""
@@ -46,8 +51,10 @@ def write(name: str, output: Weights | Labels, root: Path) -> NewTask:
     ------
     TaskExists
         One of them is there; nothing is written then.
-    signalbox.task.TaskError
-        The task could not be used: its name is too long, or its prompt with all the names in it.
+    PromptTooLong
+        The prompt would be, with all the names in it; nothing is written then.
+    signalbox.spec.TaskError
+        The task could not be used: its name is too long.
     """
     folder, example = root / "tasks" / name, root / "examples" / f"{name}.jsonl"
     for path in (folder, example):
@@ -64,17 +71,22 @@ def write(name: str, output: Weights | Labels, root: Path) -> NewTask:
 
 
 def spec_of(name: str, output: Weights | Labels, example: Path) -> str:
-    """Return the text of a task.yaml, its comments with it."""
+    """Return the text of a task.yaml, its comments with it.
+
+    Raises
+    ------
+    PromptTooLong
+    """
     template = Template(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     if isinstance(output, Weights):
-        names, kind, tokens, measure = output.signals, "signal", 200, ", in mean absolute error"
+        names, kind, least, measure = output.signals, "signal", 200, ", in mean absolute error"
         prompt = f"Return JSON with {', '.join(names)} weights (sum=1.0) and reasoning for the given query."
         gates = {
             "mae: 0.06": "mean absolute error of a weight, at most",
             "dominant_share: 0.85": "share of queries whose leading signal is right",
         }
     else:
-        names, kind, tokens, measure = output.labels, "label", 50, ", in accuracy"
+        names, kind, least, measure = output.labels, "label", 50, ", in accuracy"
         prompt = (
             f"Classify the query. Choose one label from this list: {', '.join(names)}\n\n"
             "Respond with only the label, nothing else."
@@ -83,6 +95,12 @@ def spec_of(name: str, output: Weights | Labels, example: Path) -> str:
             "accuracy: 0.9": "share of queries whose label is right",
             "macro_f1: 0.6": "mean F1 of the labels, in which a rare label counts as much as a frequent one",
         }
+    if len(prompt) > MAX_PROMPT:
+        raise PromptTooLong(
+            f"the prompt would name {len(names):,} {kind}s, and have {len(prompt):,} characters; a prompt has at most "
+            f"{MAX_PROMPT:,}: give fewer or shorter {kind}s, and add the others in task.yaml afterwards, with a prompt "
+            "that does not list them"
+        )
     return template.substitute(
         name=_yaml(name),
         output=f"{{{kind}s: {_yaml(list(names))}}}"
@@ -90,11 +108,16 @@ def spec_of(name: str, output: Weights | Labels, example: Path) -> str:
         else f"{{weights: {_yaml(list(names))}}}",
         prompt=_yaml(prompt),
         kind=kind,
-        tokens=f"{tokens:<7}",
+        tokens=f"{max(least, room_for(_longest(output))):<7}",
         gates="\n".join(f"  {gate:<42}# {meaning}" for gate, meaning in gates.items()),
         measure=measure,
         example=example.as_posix(),
     )
+
+
+def _longest(output: Weights | Labels) -> int:
+    """Return the tokens, by estimate, of the longest answer among the placeholders."""
+    return max(tokens_of([answer]) for _, answer in _pairs(output))
 
 
 def _yaml(value: object) -> str:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from local import render
 from local.commands.options import UsageError, add_output, command, print_json
-from local.new_task import NewTask, TaskExists, write
+from local.new_task import NewTask, PromptTooLong, TaskExists, write
 from signalbox.task import NAME_LENGTH, Labels, Weights, is_task_name
 
 _DEFAULT = Weights(weights=("title", "description", "reviews"))
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the files, and say what to do with them."""
     try:
         made = write(options.name, options.labels or options.weights or _DEFAULT, options.root)
-    except TaskExists as error:
+    except (TaskExists, PromptTooLong) as error:
         raise UsageError(str(error)) from error
     if options.json:
         print_json({"task": made.name, "spec": made.spec, "example": made.example, "records": made.records})

@@ -10,6 +10,8 @@ from signalbox.spec import ModelId, Section, Share, distinct, read_spec
 
 NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
 NAME_LENGTH = 24
+MAX_PROMPT = 8000
+"""Characters: half of what a line of a dataset may have, in which it stands beside query and answer."""
 RESERVED_SIGNALS = {"reasoning"}
 
 Candidate = Literal["embedded", "bedrock"]
@@ -77,8 +79,8 @@ class Patience(Section):
 
     After the first two a run is called stalled, and after twice as long it fails. The others are not waited for any
     longer: the judge's jobs that are late are stopped, and leave their candidates without a grade; the base model, the
-    baseline or the live model, if it cannot be asked for so long, is not compared. `release_hours` are people's: after
-    that they are reminded, once, that a run awaits their release.
+    baseline or the live model, if it cannot be asked for so long, is not compared. The last two are people's: how long
+    after a release was asked for they are reminded of it, once, and how long after that the run ends.
     """
 
     training_hours: float = Field(default=24, gt=0, le=720)
@@ -86,6 +88,7 @@ class Patience(Section):
     judge_hours: float = Field(default=6, gt=0, le=72)
     comparison_hours: float = Field(default=1, gt=0, le=72)
     release_hours: float = Field(default=24, gt=0, le=720)
+    release_end_hours: float = Field(default=336, gt=0, le=8760)
 
 
 class Unsure(Section):
@@ -218,7 +221,7 @@ class Task(Section):
 
     name: str = Field(max_length=NAME_LENGTH)
     output: Weights | Labels
-    prompt: str = Field(min_length=1, max_length=8000)
+    prompt: str = Field(min_length=1, max_length=MAX_PROMPT)
     teacher_prompt: str = ""
     customization: Customization | None = None
     candidates: tuple[Candidate, ...] = ("embedded", "bedrock")

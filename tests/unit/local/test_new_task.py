@@ -1,6 +1,7 @@
 """`new-task`: what it writes can be pushed and dropped as it is, and it overwrites nothing."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from local.commands import main
 from local.new_task import MOST_RECORDS, TaskExists, write
 from local.tasks import push_task
 from signalbox.dataset import examine
-from signalbox.spec import TaskError
 from signalbox.task import Labels, Task, Weights
 from tests.builders import BUCKET
 from tests.fakes import FakeS3
@@ -141,11 +141,29 @@ def test_names_that_cannot_be_used_are_refused(tmp_path: Path, arguments: tuple[
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_prompt_that_would_be_too_long_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    labels = Labels(labels=[f"a label with a rather long name, number {number}" for number in range(400)])
-    with pytest.raises(TaskError, match="prompt"):
-        write("my-task", labels, tmp_path)
+def test_a_prompt_that_would_be_too_long_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ",".join(f"label number {number}" for number in range(600))
+    assert new_task(tmp_path, "my-task", "--labels", labels) == 2
+    said = capsys.readouterr().err
+    assert "the prompt would name 600 labels" in said
+    assert "a prompt has at most 8,000: give fewer or shorter labels" in said
+    assert str(tmp_path) not in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("signals", "needs_more"), [(4, False), (30, True), (50, True)])
+def test_an_answer_may_have_as_many_tokens_as_all_of_its_signals_need(
+    tmp_path: Path, signals: int, needs_more: bool
+) -> None:
+    names = [f"signal_number_{number}" for number in range(signals)]
+    assert new_task(tmp_path, "my-task", "--weights", ",".join(names)) == 0
+    task = Task.from_yaml((tmp_path / "tasks" / "my-task" / "task.yaml").read_bytes())
+    assert task.customization is not None
+    longest = checked(tmp_path, "my-task").quality["long_answers"]["longest"]
+    assert task.customization.max_response_tokens == max(200, math.ceil(1.5 * longest))
+    assert (task.customization.max_response_tokens > 200) == needs_more
 
 
 def test_of_many_labels_each_is_learnt_and_asked(tmp_path: Path) -> None:
