@@ -14,6 +14,8 @@ from signalbox.task import Task
 BUCKET = "signalbox-data"
 SIGNALS = ("picture", "sound", "words")
 LABELS = ("watch", "listen", "read")
+SEVEN_SIGNALS = ("visual", "audio", "transcription", "metadata", "camera_angle", "mood", "licensing_window")
+"""Of the task that is made in the end-to-end tests from a spec alone."""
 PROMPT = "Return JSON with picture, sound and words."
 LABELS_PROMPT = "Answer with one label."
 

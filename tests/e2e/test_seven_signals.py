@@ -7,14 +7,14 @@ import pytest
 
 from local.new_task import placeholders
 from signalbox.task import Task
+from tests.builders import SEVEN_SIGNALS
 from tests.e2e.harness import LocalApp
 from tests.e2e.test_pipeline import ask
 
-SIGNALS = ("visual", "audio", "transcription", "metadata", "camera_angle", "mood", "licensing_window")
 SPEC = f"""
 name: footage-desk
-output: {{weights: [{", ".join(SIGNALS)}]}}
-prompt: Return JSON with the weights of {", ".join(SIGNALS)} (sum=1.0) and reasoning for the footage asked for.
+output: {{weights: [{", ".join(SEVEN_SIGNALS)}]}}
+prompt: Return JSON with the weights of {", ".join(SEVEN_SIGNALS)} (sum=1.0) and reasoning for the footage asked for.
 customization: {{teacher: us.amazon.nova-pro-v1:0, student: "amazon.nova-micro-v1:0:128k"}}
 compare: {{base: "amazon.nova-micro-v1:0"}}
 judge: {{model: us.amazon.nova-pro-v1:0}}
@@ -44,7 +44,7 @@ def test_it_goes_live_measured_by_its_own_signals(ended: dict) -> None:
     candidates = ended["metrics"]["candidates"]
     assert {"embedded", "bedrock", "base"} <= set(candidates)
     for candidate in ("embedded", "bedrock"):
-        assert tuple(candidates[candidate]["per_signal"]) == SIGNALS
+        assert tuple(candidates[candidate]["per_signal"]) == SEVEN_SIGNALS
         assert candidates[candidate]["valid_share"] == 1
     assert {gate["name"] for gate in ended["metrics"]["gates"]} >= {"mae", "dominant_share", "judge"}
 
@@ -54,7 +54,7 @@ def test_it_is_routed_by_the_signals_that_a_query_names(app: LocalApp, ended: di
         body = {"query": f"placeholder plain ticket by {lead}, then {second}", "task": TASK.name}
         answer = ask(app, "POST", "/route", body)
         weights = answer["weights"]
-        assert tuple(weights) == SIGNALS
+        assert tuple(weights) == SEVEN_SIGNALS
         assert sum(Decimal(weight) for weight in weights.values()) == 1
         assert max(weights, key=weights.__getitem__) == lead
         assert answer["run_id"] == ended["run_id"]
@@ -63,7 +63,7 @@ def test_it_is_routed_by_the_signals_that_a_query_names(app: LocalApp, ended: di
 def test_it_is_listed_beside_the_others(app: LocalApp, ended: dict) -> None:
     listed = ask(app, "GET", "/tasks")
     (found,) = [each for each in listed["tasks"] if each["task"] == TASK.name]
-    assert tuple(found["output"]["weights"]) == SIGNALS
+    assert tuple(found["output"]["weights"]) == SEVEN_SIGNALS
     assert found["run_id"] == ended["run_id"]
     assert "idle-desk" in listed["not_live"]
 
@@ -72,6 +72,6 @@ def test_its_report_shows_every_signal(app: LocalApp, ended: dict) -> None:
     key = f"runs/{ended['run_id']}/report.html"
     stored = app.client("s3").get_object(Bucket=app.ready["bucket"], Key=key)
     page = stored["Body"].read().decode()
-    for signal in SIGNALS:
+    for signal in SEVEN_SIGNALS:
         assert f"Weights of {signal}" in page
     assert "Of 7 signals these are the 6 of the greatest mean weight" in page
