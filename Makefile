@@ -34,7 +34,7 @@ pictures: setup ## docs/report.png and docs/report-dark.png, of a run of the exa
 
 .PHONY: faults
 faults: setup ## every call at AWS fails in every way, events come twice, late or never; takes a while
-	FAULTS=all .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/faults
+	FAULTS=all .venv/bin/python -m pytest --numprocesses auto --dist loadgroup tests/faults
 
 .PHONY: fuzz
 fuzz: setup ## 10,500 broken datasets; 2,000 requests that schemathesis makes of the API's OpenAPI document

@@ -1,8 +1,9 @@
 """A fingerprint of all that is left when an invocation is over: what has the same one goes on in the same way.
 
-Handlers keep nothing from one invocation to the next, so what follows depends on the table, the objects, Bedrock, and
-the events under way alone. Moments in the table count by how long ago they were, in units of five minutes; what is
-drawn at random, and how long something took to the millisecond, leads nowhere else.
+What follows depends on the table, the objects, Bedrock, the events under way, and what a warm `watch` remembers; no
+other handler of the pipeline keeps anything from one invocation to the next. Moments in the table count by how long ago
+they were, in units of five minutes; what is drawn at random, and how long something took to the millisecond, leads
+nowhere else.
 """
 
 import functools
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from signalbox.store import CONSOLE
+from tests.faults.sandbox import remembered
 from tests.faults.world import World, foreseen
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)?")
@@ -49,6 +51,8 @@ def _texts(world: World) -> Iterator[str]:
     told = {(event["detail-type"], event["detail"].get("run_id", "")) for event in world.announced}
     yield str(sorted(told))
     yield str(sorted({f"{function} {error}" for function, error in world.crashes if not foreseen(error)}))
+    if world.warm:
+        yield from remembered(world.warm)
 
 
 @functools.lru_cache(1 << 12)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from signalbox import console
 from signalbox.run import PROMOTABLE, Run, State
 from signalbox.store import CONSOLE, METRICS, REPORT
 from tests.faults.scenarios import Scenario, runs_of
@@ -43,6 +44,8 @@ def broken(
     )  # what a person asked for may be refused for good
     found += _of_pointer(world, runs, scenario.live if is_done else None)
     found += _of_objects(world, runs)
+    if not (for_good or scenario.retired):  # what was retired is shown within ten minutes
+        found += _of_console(world)
     if scenario.retired and as_wanted and not for_good and world.bedrock.deployments:
         found.append(f"deployments are left: {list(world.bedrock.deployments)}")
     if list(world.runs.active()):
@@ -132,6 +135,14 @@ def _of_pointer(world: World, runs: list[Run], number: int | None) -> Iterator[s
             yield f"the pointer names {run_id}, which is {run and run.state}"
         elif run.model_arn and deployments.get(run_id, {}).get("status") not in ("Active", "InService"):
             yield f"the pointer names {run_id}, whose deployment is not active"
+
+
+def _of_console(world: World) -> Iterator[str]:
+    """Compare the console, which a warm `watch` writes by what has changed, with one that is written by the table."""
+    written = world.page()
+    console.publish(world.pipeline())
+    if written != world.page():
+        yield "the console is not what a watch would write that reads everything"
 
 
 def _of_objects(world: World, runs: list[Run]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 
 from signalbox import watch
+from signalbox.attention import Attention
 from tests.faults.campaign import Campaign, befalls, campaign
 from tests.faults.faults import KINDS
 from tests.faults.scenarios import SCENARIOS, Scenario
@@ -20,7 +21,10 @@ WANTED = os.environ.get("FAULTS", "3")
 ALL = WANTED == "all"
 FAULTS = 0 if ALL else int(WANTED)
 LOSSES, ORDERS, STORMS = (1000, 100, 30) if ALL else (1 + FAULTS // 8, 1 + FAULTS // 4, 1 + FAULTS // 8)
-COURSES = [pytest.param(scenario, id=scenario.name) for scenario in SCENARIOS]
+COURSES = [
+    pytest.param(scenario, id=scenario.name, marks=pytest.mark.xdist_group(scenario.name))
+    for scenario in SCENARIOS
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +106,11 @@ def test_a_fault_that_nothing_heals_is_found(course: Campaign) -> None:
         found = course.befall(point, "crash after")
     assert any("is ACCEPTED and not PROMOTED" in each for each in found)
     assert "a run is still open" in found
+
+
+@pytest.mark.parametrize("course", COURSES[:1], indirect=True)
+def test_a_warm_watch_that_notices_no_change_is_found(course: Campaign) -> None:
+    assert course.lose(0, times=1) == []
+    with mock.patch.object(Attention, "_notice", lambda *_: None):
+        found = course.lose(0, times=1)
+    assert found == ["the console is not what a watch would write that reads everything"]

@@ -16,8 +16,11 @@ import moto.backends
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
+from signalbox import pipeline
 from signalbox.bedrock import Busy
 from signalbox.run import Part
+from signalbox.store import CONSOLE
+from tests.faults import sandbox
 from tests.faults.faults import AFTER, ANSWERS, TIMEOUTS, Call, Crash, cut_body, error_answer
 from tests.integration import cloud as account
 from tests.integration.cloud import PROJECT, TABLE, Cloud, Event
@@ -29,6 +32,8 @@ _KEPT = ("s3", "dynamodb", "cloudwatch")
 _BEDROCK = ("jobs", "deployments", "evaluations", "deleted_models", "lost", "calls", "asked")
 _OWN = ("pending", "announced", "invoked", "crashes", "mails_sent", "turns")
 _MOVED = ("created_at", "updated_at", "released_at")
+_MINUTE = timedelta(minutes=1)
+"""After which watch looks at a world at rest: too soon for it to read anything just because it is old."""
 LAMBDA_RETRIES = 2
 """How often Lambda tries an asynchronous invocation again."""
 
@@ -59,6 +64,7 @@ class Moment:
     backends: dict[str, Any]
     bedrock: dict[str, Any]
     own: dict[str, Any]
+    warm: pipeline.Pipeline | None
 
 
 @dataclass
@@ -99,6 +105,8 @@ class World(Cloud):
         How many calls a fault has befallen.
     dead_letters : list[Delivery]
         What Lambda has tried for the last time in vain.
+    warm : Pipeline | None
+        With what the sandbox of `watch` remembers of its turns; None if there is none, or it died.
     """
 
     def __init__(self, student: bytes) -> None:
@@ -110,6 +118,7 @@ class World(Cloud):
         self.plan: Plan = lambda call: None
         self.pick: Callable[[int], int] = lambda options: 0
         self.lost: Callable[[Delivery], bool] = lambda delivery: False
+        self.warm: pipeline.Pipeline | None = None
         self._running: list[_Invocation] = []
         super().__init__(student)
 
@@ -127,20 +136,26 @@ class World(Cloud):
                 client.meta.events.register("provide-client-params", self._asked)
                 client.meta.events.register_first("before-call", self._before)
                 client.meta.events.register_last("after-call", self._after)
+            bedrock = mock.patch.object(
+                boto3,
+                "client",
+                lambda name, **options: (
+                    account._client(name) if name.startswith("bedrock") else made(name, **options)
+                ),
+            )
             try:
-                with mock.patch.object(
-                    boto3,
-                    "client",
-                    lambda name, **options: (
-                        account._client(name) if name.startswith("bedrock") else made(name, **options)
-                    ),
-                ):
+                with bedrock, mock.patch.object(account._app("watch"), "pipeline", self._of_watch):
                     yield self
             finally:
                 for client in clients:
                     client.meta.events.unregister("provide-client-params", self._asked)
                     client.meta.events.unregister("before-call", self._before)
                     client.meta.events.unregister("after-call", self._after)
+
+    def _of_watch(self) -> pipeline.Pipeline:
+        """Return what `watch` works with: what its sandbox has kept, if that is warm."""
+        self.warm = self.warm or pipeline.pipeline()
+        return self.warm
 
     # Calls.
 
@@ -224,15 +239,21 @@ class World(Cloud):
             self.mails_sent.append(asked.get("Subject", ""))
 
     def _overtake(self, delivery: Delivery, *, to_the_end: bool) -> None:
-        """Let a duplicate of the event be worked through, or all that follows too, while the step stands still."""
+        """Let a duplicate of the event be worked through, or all that follows too, while the step stands still.
+
+        A `watch` that stands still keeps its sandbox to itself.
+        """
         plan, self.plan = self.plan, lambda call: None
         stopped, self._running = self._running, []
+        occupied = self.warm if delivery.function == "watch" else None
+        self.warm = None if occupied else self.warm
         try:
             self.deliver(delivery)
             if to_the_end:
                 self.drive()
         finally:
             self.plan, self._running = plan, stopped
+            self.warm = occupied or self.warm
 
     # Deliveries.
 
@@ -259,6 +280,8 @@ class World(Cloud):
                 self.invoke(delivery.function, delivery.event)
             except (Crash, Exception) as error:
                 self.crashes.append((delivery.function, error))
+                if isinstance(error, Crash) and delivery.function == "watch":
+                    self.warm = None
             else:
                 return
             finally:
@@ -294,8 +317,7 @@ class World(Cloud):
             if rested and at_rest:  # and the turn between has found nothing to do
                 return
             rested = at_rest
-            later = steps[len(steps) - (last - self.turns)]
-            self.turn(later)
+            self.turn(_MINUTE if at_rest else steps[len(steps) - (last - self.turns)])
 
     def _at_rest(self, until_retired: bool) -> bool:
         """Whether no run is known that watch has to heal or to retire; it gets one turn more nevertheless."""
@@ -311,7 +333,9 @@ class World(Cloud):
         self.pending.append(Delivery("watch", event))
 
     def age_all(self, by: timedelta) -> None:
-        """Move all that every run has been through into the past."""
+        """Move all that every run has been through, and what is remembered of it, into the past."""
+        if self.warm:
+            sandbox.grow_older(self.warm, by)
         for item in _backend("dynamodb")[ACCOUNT][REGION].tables[TABLE].all_items():
             if "state" not in item.attrs:
                 continue
@@ -334,6 +358,10 @@ class World(Cloud):
             for one in versions:
                 yield key, str(one.version_id), getattr(one, "value", b"")
 
+    def page(self) -> bytes:
+        """Return the console as it stands there."""
+        return self.s3.get_object(Bucket=DATA_BUCKET, Key=CONSOLE)["Body"].read()
+
     # Time.
 
     def moment(self) -> Moment:
@@ -342,6 +370,7 @@ class World(Cloud):
             {name: copy.deepcopy(_backend(name)) for name in _KEPT},
             {name: copy.deepcopy(getattr(self.bedrock, name)) for name in _BEDROCK},
             {name: copy.copy(getattr(self, name)) for name in _OWN},
+            self.warm and sandbox.copied(self.warm),
         )
 
     def back_to(self, moment: Moment) -> None:
@@ -353,6 +382,7 @@ class World(Cloud):
             setattr(self.bedrock, name, copy.deepcopy(kept))
         for name, kept in moment.own.items():
             setattr(self, name, copy.copy(kept))
+        self.warm = moment.warm and sandbox.copied(moment.warm)
         self.recorded, self.befallen, self.deliveries, self.retries = [], 0, 1, 0
         self.dead_letters = []
         self.plan, self.pick, self.lost = lambda call: None, lambda options: 0, lambda delivery: False
