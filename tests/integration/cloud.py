@@ -406,6 +406,7 @@ class Cloud:
             (item, "created_at"),
             (item, "updated_at"),
             *([(item, "waited_until")] if "waited_until" in item else []),
+            *([(item["awaits"], "since")] if "awaits" in item else []),
             *((one, "at") for one in item["history"]),
         ]:
             holder[name] = (datetime.fromisoformat(holder[name]) - by).isoformat().replace("+00:00", "Z")

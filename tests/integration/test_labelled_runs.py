@@ -124,6 +124,17 @@ def test_beyond_the_budget_a_person_releases_it(cloud: Cloud) -> None:
     assert cloud.finish(run_id).state is State.PROMOTED
 
 
+def test_how_long_it_waits_for_that_is_its_tasks_to_say(cloud: Cloud) -> None:
+    cloud.upload_task(task_with(embedded_spec(patience={"release_end_hours": 48}), budget_usd=0.01))
+    run_id = cloud.drop(prompts())
+    cloud.settle()
+    cloud.age(run_id, timedelta(hours=49))
+    cloud.watch()
+    ended = cloud.run(run_id)
+    assert (ended.state, ended.failure.reason) == (State.FAILED, "nobody released the labelling in 2 days")
+    assert cloud.bedrock.batches == {}
+
+
 def test_a_teacher_that_fails_fails_the_run_with_what_to_do(cloud: Cloud) -> None:
     cloud.upload_task(task_with(embedded_spec()))
     cloud.bedrock.says = lambda *_: "No."

@@ -24,6 +24,12 @@ def waiting(cloud: Cloud, content: dict[str, Any] = HELD) -> Run:
     return run
 
 
+def wait(cloud: Cloud, run_id: str, by: timedelta) -> None:
+    """Let a run wait so long for a person, and the clock call watch."""
+    cloud.age(run_id, by)
+    cloud.watch()
+
+
 def test_a_run_beyond_its_budget_starts_no_job_and_says_so(cloud: Cloud) -> None:
     run = waiting(cloud)
 
@@ -113,8 +119,7 @@ def test_a_run_that_awaits_a_release_is_not_overdue_but_people_are_reminded_once
     assert len(cloud.mails()) == 1  # asks for them and forgets them
 
     for _ in range(3):
-        cloud.age(run.id, timedelta(hours=30))
-        cloud.watch()
+        wait(cloud, run.id, timedelta(hours=30))
 
     waits = cloud.run(run.id)
     assert (waits.state, waits.stalled) == (State.ACCEPTED, False)
@@ -125,6 +130,23 @@ def test_a_run_that_awaits_a_release_is_not_overdue_but_people_are_reminded_once
     # And it can be released still.
     cloud.ask("ReleaseRequested", run_id=run.id, by="ada")
     assert cloud.finish(run.id).state is State.PROMOTED
+
+
+def test_a_run_that_nobody_releases_ends_at_last_and_each_mail_says_when(cloud: Cloud) -> None:
+    run = waiting(cloud)
+    wait(cloud, run.id, timedelta(days=13))
+    for _, text in cloud.mails():
+        assert "It ends by itself if nobody does, on " in text and "it holds nothing that costs" in text
+    assert cloud.run(run.id).awaits is not None
+
+    wait(cloud, run.id, timedelta(days=1, minutes=1))
+
+    ended = cloud.run(run.id)
+    assert (ended.state, ended.awaits, ended.outbox) == (State.FAILED, None, None)
+    assert ended.failure.reason == "nobody released the customization job in 14 days"
+    ((subject, text),) = cloud.mails()
+    assert (subject, ended.failure.reason in text) == ("FAILED clip-search: in release", True)
+    assert cloud.bedrock.jobs == {}
 
 
 def test_a_release_whose_nudge_is_lost_is_nudged_by_watch(cloud: Cloud) -> None:

@@ -58,7 +58,9 @@ def test_nothing_is_bought_before_a_person_releases_it(cloud: Cloud) -> None:
         "1 model unit without commitment, paid by the hour whether asked or not: 12.00 USD an hour, 288.00 USD a day, "
         "by the price that the task gives"
     )
-    assert cloud.mails()[-1][0] == "WAITING clip-search: a person has to release the provisioned throughput"
+    subject, text = cloud.mails()[-1]
+    assert subject == "WAITING clip-search: a person has to release the provisioned throughput"
+    assert "it holds its custom model, which Bedrock charges for by the month, used or not" in text
 
 
 def test_released_it_is_bought_once_asked_by_its_arn_and_promoted(cloud: Cloud) -> None:

@@ -371,6 +371,6 @@ def _facts(run: Run) -> dict[str, Any]:
         facts["reason"] = run.reason
     if run.failure:
         facts["failure"] = run.failure.model_dump()
-    if run.awaits:
-        facts["awaits"] = run.awaits.model_dump(mode="json")
+    if run.awaits and run.awaits_until:
+        facts["awaits"] = run.awaits.model_dump(mode="json") | {"until": run.awaits_until.isoformat()}
     return facts

@@ -11,6 +11,7 @@ from signalbox.events import OPERATOR_SOURCE, Asked, Event, PipelineEvent
 from signalbox.generation import FOLDER
 from signalbox.generation_mail import WRITERS as OF_GENERATIONS
 from signalbox.measures import grades_in_words, mattering
+from signalbox.release import Expense
 from signalbox.run import NO_TASK, is_run_id
 from signalbox.store import REPORT
 from signalbox.task import is_task_name
@@ -257,13 +258,22 @@ def _stalled(summary: dict[str, Any]) -> Written:
 
 def _awaited(summary: dict[str, Any]) -> Written:
     awaited = summary["awaits"]
-    since = f"{awaited['since'][:16].replace('T', ' ')} UTC"
+    since = _minute(awaited["since"])
     reminder = f"This is a reminder: it has waited since {since}." if awaited["reminded"] else ""
+    until = f", on {_minute(awaited['until'])}" if "until" in awaited else ""
+    holds = "nothing that costs"
+    if awaited["of"] == Expense.THROUGHPUT:
+        holds = "its custom model, which Bedrock charges for by the month, used or not (docs/costs.md)"
     advice = (
-        "release it, or end it, by one of the commands above. It waits without end until then, and "
-        "nothing is bought."
+        f"release it, or end it, by one of the commands above. It ends by itself if nobody does{until}. Until then "
+        f"nothing is bought, and it holds {holds}."
     )
     return f"a person has to release the {awaited['of']}", [f"Why: {awaited['reason']}", reminder], advice
+
+
+def _minute(moment: str) -> str:
+    """Write a moment of an event (UTC) to the minute."""
+    return f"{moment[:16].replace('T', ' ')} UTC"
 
 
 def _commands(run_id: str, bus: str) -> list[str]:

@@ -223,6 +223,11 @@ class Run(BaseModel):
         last = last or (self.history[-1] if self.history else None)
         return last.at - self.created_at if last else timedelta()
 
+    @property
+    def awaits_until(self) -> datetime | None:
+        """When it ends if nobody releases it; None if it awaits no release."""
+        return self.awaits.since + timedelta(hours=self.patience.release_end_hours) if self.awaits else None
+
     @model_validator(mode="before")
     @classmethod
     def _read_older(cls, item: dict[str, Any]) -> dict[str, Any]:

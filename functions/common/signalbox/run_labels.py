@@ -11,6 +11,7 @@ from signalbox.pipeline import Pipeline
 from signalbox.release import Expense
 from signalbox.run import DatasetObject, PermanentFailure, Run, State, Superseded
 from signalbox.store import TASK
+from signalbox.task import Patience
 from signalbox.unlabelled_dataset import Unlabelled, labelled_dataset
 
 
@@ -38,7 +39,7 @@ def have_labelled(run: Run, unlabelled: Unlabelled, pipeline: Pipeline) -> None:
     task, estimated = unlabelled.task, unlabelled.estimate
     beyond = excess_of_labels(task, estimated, task.dataset.budget_usd)
     if beyond is not None and Expense.LABELLING not in run.released:
-        _hold(run, beyond, pipeline)
+        _hold(run, beyond, task.patience, pipeline)
         return
     pipeline.store.put(run.id, TASK, task.to_json())
     generation = pipeline.generations.receive(run.dataset)
@@ -48,11 +49,12 @@ def have_labelled(run: Run, unlabelled: Unlabelled, pipeline: Pipeline) -> None:
     pipeline.bus.nudge(generation)
 
 
-def _hold(run: Run, beyond: Excess, pipeline: Pipeline) -> None:
+def _hold(run: Run, beyond: Excess, patience: Patience, pipeline: Pipeline) -> None:
     """Let a run wait for its release, unless it does or has got it while this invocation was reading its dataset."""
     read = pipeline.runs.load(run.id)  # as the signs of life have left it that it gave meanwhile
     if read is None or read.state is not run.state or read.awaits or Expense.LABELLING in read.released:
         raise Superseded(f"{run.id} was held or released meanwhile")
+    read = read.model_copy(update={"patience": patience})
     pipeline.await_release(read, Expense.LABELLING, beyond.reason, beyond.usd)
 
 

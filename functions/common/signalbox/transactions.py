@@ -148,7 +148,7 @@ class Transactions:
             self._runs.transact(_moved_to(live.model_copy(update={"previous": None}), live))
 
     def await_release(self, run: Run, awaited: Awaited) -> Run:
-        """Let a run wait for a person, and owe the event that tells people so.
+        """Let a run wait for a person, for as long as its patience says, and owe the event that tells people so.
 
         Raises
         ------
@@ -157,7 +157,8 @@ class Transactions:
         """
         waiting = f"for a person's release: {awaited.reason}"
         moment = Moment(state=run.state, at=now(), note=f"waits {waiting}", event=Event.RELEASE_AWAITED)
-        return self._changed(run, moment, {"awaits": awaited, "waiting": waiting})
+        changes = {"awaits": awaited, "waiting": waiting, "patience": run.patience}
+        return self._changed(run, moment, changes)
 
     def remind(self, run: Run, awaited: Awaited) -> Run:
         """Owe once more the event that a run awaits a release, and note that people were reminded.
@@ -184,8 +185,8 @@ class Transactions:
         )
         return self._changed(run, moment, {"released": [*run.released, awaited.of]}, request)
 
-    def end(self, run: Run, failure: Failure, request: OperatorRequest) -> Run:
-        """End a run because a person does not release what it awaits.
+    def end(self, run: Run, failure: Failure, request: OperatorRequest | None = None) -> Run:
+        """End a run because a person does not release what it awaits, or nobody has.
 
         Raises
         ------
@@ -197,8 +198,8 @@ class Transactions:
             at=now(),
             note=failure.reason,
             event=Event.RUN_FAILED,
-            by=request.by or "a person",
-            reason=request.reason,
+            by=(request.by or "a person") if request else "",
+            reason=request.reason if request else "",
         )
         return self._changed(run, moment, {"failure": failure, "reason": failure.reason}, request)
 

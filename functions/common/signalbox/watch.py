@@ -145,7 +145,7 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     if run.state.ended:
         return False
     if run.awaits is not None:
-        _remind(run, run.awaits, stayed, pipeline)
+        _await_release(run, run.awaits, now, pipeline)
         return False
     at_bedrock = _patience_with_bedrock(run)
     patience = at_bedrock or (_WAITING if run.waiting else _OTHERWISE)
@@ -162,9 +162,17 @@ def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:
     return True
 
 
-def _remind(run: Run, awaited: Awaited, waited: timedelta, pipeline: Pipeline) -> None:
-    """Tell people once more, after the task's patience, that a run awaits their release; it awaits it without end."""
-    if not awaited.reminded and waited > timedelta(hours=run.patience.release_hours):
+def _await_release(run: Run, awaited: Awaited, now: datetime, pipeline: Pipeline) -> None:
+    """Tell people once more that a run awaits their release, and end it at last, each after the task's patience."""
+    waited = now - awaited.since
+    if run.awaits_until is not None and now > run.awaits_until:
+        reason = f"nobody released the {awaited.of} in {waited.total_seconds() / 86400:.0f} days"
+        remedy = "none is needed; drop the dataset again should it be wanted after all"
+        failure = Failure(step="release", reason=reason, remedy=remedy)
+        ended = pipeline.transactions.end(run, failure)
+        pipeline.count(run, ended)
+        pipeline.deliver(ended)
+    elif not awaited.reminded and waited > timedelta(hours=run.patience.release_hours):
         pipeline.deliver(pipeline.transactions.remind(run, awaited))
 
 

@@ -62,6 +62,7 @@ SUMMARIES: dict[Event, dict[str, Any]] = {
             "usd": {},
             "since": "2026-11-21T08:00:00Z",
             "reminded": False,
+            "until": "2026-12-05T08:00:00Z",
         }
     },
     Event.RUN_STALLED: {"reason": "in state TRAINING for 25 hours"},
