@@ -11,6 +11,7 @@ import boto3
 import botocore.handlers
 from botocore import xform_name
 
+from signalbox import publication
 from tests.integration import cloud as account
 from tests.integration.cloud import FUNCTIONS, Cloud
 from tests.privileges.accesses import Access, accesses, accesses_of_absence
@@ -75,7 +76,9 @@ class Recorder:
     @contextmanager
     def recording(self, student: bytes) -> Iterator[Cloud]:
         """Deploy the app into an empty account and write down what its handlers call there."""
-        with quick_aws(), self._listening(), Cloud(student).connected() as cloud:
+        # What is drawn is not what is asked.
+        drawn = mock.patch.object(publication, "render", lambda content: "")
+        with quick_aws(), drawn, self._listening(), Cloud(student).connected() as cloud:
             invoke = cloud.invoke
 
             def recorded(function: str, event: dict[str, Any]) -> Any:
