@@ -153,14 +153,20 @@ gates: {{valid_share: 0.5}}
 """
 
 
+def push_small_task(app: LocalApp, folder: Path, name: str, candidates: str, customization: str = "") -> None:
+    """Push a task that is quick to train for, its student made as the small task's is unless told otherwise."""
+    before, _, rest = SMALL_TASK.partition("customization:\n")
+    spec = before + customization + rest[rest.index("candidates:") :] if customization else SMALL_TASK
+    (folder / name).mkdir(parents=True)
+    (folder / name / "task.yaml").write_text(spec.replace("NAME", name).replace("CANDIDATES", candidates))
+    pushed = app.command("task", "push", str(folder / name))
+    assert pushed.returncode == 0, pushed.stderr
+
+
 def push_small_tasks(app: LocalApp, folder: Path) -> None:
-    """Push two tasks that are quick to train for: one with both students, one without Bedrock."""
-    for name, candidates in (("small", "[embedded, bedrock]"), ("embedded-only", "[embedded]")):
-        (folder / name).mkdir(parents=True)
-        spec = SMALL_TASK.replace("NAME", name).replace("CANDIDATES", candidates)
-        (folder / name / "task.yaml").write_text(spec)
-        pushed = app.command("task", "push", str(folder / name))
-        assert pushed.returncode == 0, pushed.stderr
+    """Push two of them: one with both students, one without Bedrock."""
+    push_small_task(app, folder, "small", "[embedded, bedrock]")
+    push_small_task(app, folder, "embedded-only", "[embedded]")
 
 
 def labelled(word: str, records: int = 160) -> bytes:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from signalbox.run import DatasetObject, run_id_for
-from tests.e2e.harness import SMALL_PROMPT, SMALL_TASK, until
+from tests.e2e.harness import SMALL_PROMPT, push_small_task, until
 
 TUNED = """customization:
   type: REINFORCEMENT_FINE_TUNING
@@ -17,11 +17,7 @@ TUNED = """customization:
 
 def test_the_reward_function_makes_the_model_that_goes_live(app, small_dataset, tmp_path):
     # Given a task like the small one, but for how its student is made
-    before, _, rest = SMALL_TASK.partition("customization:\n")
-    spec = before + TUNED + rest[rest.index("candidates:") :]
-    (tmp_path / "task.yaml").write_text(spec.replace("NAME", "rewarded").replace("CANDIDATES", "[bedrock]"))
-    pushed = app.command("task", "push", str(tmp_path))
-    assert pushed.returncode == 0, pushed.stderr
+    push_small_task(app, tmp_path, "rewarded", "[bedrock]", TUNED)
     # When a dataset is dropped
     bucket, key, objects = app.ready["bucket"], "datasets/rewarded/drop.jsonl", app.client("s3")
     put = objects.put_object(Bucket=bucket, Key=key, Body=small_dataset("clouds"))
