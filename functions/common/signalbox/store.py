@@ -250,33 +250,41 @@ class RunStore:
     def dropped_between(
         self, earliest: datetime, latest: datetime, prefix: str = "datasets/"
     ) -> Iterator[DatasetObject]:
-        """Return every object version dropped under a prefix between two moments, as `dropped_since` does."""
+        """Return every object version dropped under a prefix between two moments, as `dropped_pages` does."""
         return (
-            dataset for dataset, dropped_at in self.dropped_since(earliest, prefix) if dropped_at <= latest
+            dataset
+            for page in self.dropped_pages(earliest, prefix)
+            for dataset, dropped_at in page
+            if dropped_at <= latest
         )
 
-    def dropped_since(
+    def dropped_pages(
         self, earliest: datetime, prefix: str = "datasets/"
-    ) -> Iterator[tuple[DatasetObject, datetime]]:
-        """Return every object version dropped under a prefix since a moment, and when it was.
+    ) -> Iterator[list[tuple[DatasetObject, datetime]]]:
+        """Return every object version dropped under a prefix since a moment, and when it was, a request at a time.
 
+        A request looks through 1,000 of them, however old, of which a page has those that are meant.
         Without those of a bucket that keeps no versions: what S3 lists of them does not give the id of the run that
         their event has started (`run_id_for`).
         """
         pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
         for page in pages:
-            for version in page.get("Versions", []):
-                if version["VersionId"] == "null" or version["Key"].endswith("/"):
-                    continue
-                if earliest <= version["LastModified"]:
-                    dataset = DatasetObject(
-                        bucket=self._bucket,
-                        key=version["Key"],
-                        version_id=version["VersionId"],
-                        etag=version["ETag"].strip('"'),
-                        size=version["Size"],
-                    )
-                    yield dataset, version["LastModified"]
+            yield [
+                (self._dropped(version), version["LastModified"])
+                for version in page.get("Versions", [])
+                if version["VersionId"] != "null"
+                and not version["Key"].endswith("/")
+                and earliest <= version["LastModified"]
+            ]
+
+    def _dropped(self, version: dict[str, Any]) -> DatasetObject:
+        return DatasetObject(
+            bucket=self._bucket,
+            key=version["Key"],
+            version_id=version["VersionId"],
+            etag=version["ETag"].strip('"'),
+            size=version["Size"],
+        )
 
     def delete_run(self, run_id: str) -> None:
         """Delete every version of all that lies under a run's prefix.

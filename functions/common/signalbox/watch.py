@@ -18,6 +18,8 @@ from signalbox.run import Failure, Run, State, Superseded, run_id_for
 from signalbox.run_metrics import count_stalled
 
 _SWEPT = timedelta(days=1)
+_DROPPED, _OF_ALL_TASKS = "what was dropped", "all tasks"
+_MINUTE, _LONGEST_BETWEEN_SWEEPS = timedelta(minutes=1), timedelta(hours=1)
 _SWEEP_SECONDS = 25
 """After which what was dropped is not looked up in the table any more; the function has 60 seconds for all it does."""
 _POLLED = {State.DEPLOYING}
@@ -117,22 +119,34 @@ def _look_at_pointers(now: datetime, pipeline: Pipeline) -> None:
 
 
 def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> None:
-    """Register datasets whose S3 event never arrived; a run that is known to be there is not read again."""
+    """Register datasets whose S3 event never arrived; a run that is known to be there is not read again.
+
+    For that all that was ever dropped is listed. What takes several requests is listed again after as many minutes, so
+    that it is about one request a minute however much there is, but within an hour: far more often than once in the
+    time that is looked back upon.
+    """
+    if not pipeline.attention.is_due(_DROPPED, _OF_ALL_TASKS, now):
+        return
     begun = time.monotonic()
     known: list[str] = []
-    for dataset, dropped_at in pipeline.store.dropped_since(now - _SWEPT):
-        run_id = run_id_for(dataset)
-        if not pipeline.attention.has_met(run_id):
-            pipeline.attention.changed(dataset.task)  # a run may begin and end between two minutes
-            if dropped_at > now - nudge_after:
-                continue
-            if time.monotonic() - begun > _SWEEP_SECONDS:
-                logger.warning("not everything dropped could be looked at", extra={"reached": dataset.key})
-                break
-            if pipeline.runs.item(run_id) is None:
-                pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
-        known.append(run_id)
+    between = timedelta()
+    for number, page in enumerate(pipeline.store.dropped_pages(now - _SWEPT)):
+        between = min(number * _MINUTE, _LONGEST_BETWEEN_SWEEPS)
+        for dataset, dropped_at in page:
+            run_id = run_id_for(dataset)
+            if not pipeline.attention.has_met(run_id):
+                pipeline.attention.changed(dataset.task)  # a run may begin and end between two minutes
+                if dropped_at > now - nudge_after:
+                    continue
+                if time.monotonic() - begun > _SWEEP_SECONDS:
+                    logger.warning("not all that was dropped was looked at", extra={"reached": dataset.key})
+                    pipeline.attention.meet(known)
+                    return
+                if pipeline.runs.item(run_id) is None:
+                    pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
+            known.append(run_id)
     pipeline.attention.meet(known)
+    pipeline.attention.has_read(_DROPPED, _OF_ALL_TASKS, now + between)
 
 
 def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:

@@ -23,6 +23,17 @@ from tests.scripted_bedrock import ScriptedBedrock
 FIVE_MINUTES, A_DAY = timedelta(minutes=5), timedelta(days=1)
 
 
+class Clock:
+    """What the module takes for the datetime class, of which it asks the moment."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self, _: Any) -> datetime:
+        """Return the moment that a test has set."""
+        return self.at
+
+
 class World:
     """A pipeline in memory, and one run that has been in its state for some time."""
 
@@ -315,6 +326,29 @@ def test_a_part_that_breaks_off_keeps_no_other_from_being_done_and_is_heard_of(
         world.watch()
     others = [name for number, (_, name) in enumerate(PARTS) if number != broken]
     assert done == [*others, "console"]
+
+
+@pytest.mark.parametrize(("uploads", "minutes"), [(0, 1), (2, 1), (5, 3), (200, 60)])
+def test_what_takes_several_requests_to_list_is_listed_after_as_many_minutes_and_nothing_is_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch, uploads: int, minutes: int
+) -> None:
+    # Given uploads of long ago, of which S3 lists two at a time, and a watch that has looked through them
+    for number in range(uploads):
+        world.s3.put_object(BUCKET, f"datasets/clip-search/{number:03d}.jsonl", b"", "")
+    world.s3.versions = [(key, at - timedelta(days=9)) for key, at in world.s3.versions]
+    clock = Clock(datetime.now(UTC))
+    monkeypatch.setattr(module, "datetime", clock)
+    world.watch()
+    # When another one, of which no event tells, comes before all others
+    world.s3.put_object(BUCKET, "datasets/clip-search/000-first.jsonl", b"", "")
+    world.s3.versions = sorted((key, min(at, clock.at - FIVE_MINUTES)) for key, at in world.s3.versions)
+    # Then it is registered when they are listed again, and they are not listed before
+    found = []
+    for _ in range(minutes):
+        clock.at += timedelta(minutes=1)
+        world.watch()
+        found.append(len(world.table.items))
+    assert found == [0] * (minutes - 1) + [1]
 
 
 def test_looking_for_uploads_ends_while_there_is_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
