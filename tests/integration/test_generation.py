@@ -131,7 +131,7 @@ def test_no_query_of_the_tasks_own_validation_set_is_made(cloud: Cloud) -> None:
     generation = finished(cloud, request(cloud, content))
     # Then none is, so that the run trains on all that was paid for, but for its golden set
     assert report(cloud, generation)["left_out"]["held_out"] > 0
-    counts = json.loads(cloud.read(cloud.finish(generation.run_id).id, "validation.json"))["counts"]
+    counts = cloud.read(cloud.finish(generation.run_id).id, "validation.json")["counts"]
     assert counts["validation"] == 60
     assert counts["train"] + counts["golden"] == counts["records"] == 70
 

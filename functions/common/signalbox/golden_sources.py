@@ -65,12 +65,11 @@ def golden_of_live(task: Task, pipeline: Pipeline) -> GivenSet | None:
 
 
 def held_out(task: Task, pipeline: Pipeline) -> list[Record]:
-    """Return the golden records, of whatever output, on which models of a task are or were measured, and its own
-    validation records.
+    """Return the records whose queries nothing may have that is made to train on, of whatever output.
 
-    Nothing that is made to train on may have their queries: a student would be measured on what it has learnt, the
-    next one as well as the live one when the two are compared; and what stands in the validation set is taken out of
-    the training data, so that fewer would be left than were asked and paid for.
+    Those are the golden records on which models of the task are or were measured: a student would be measured on what
+    it has learnt, the next one as well as the live one when the two are compared. And those of the task's validation
+    set, as a run takes them out of its training data, so that fewer would be left than were asked and paid for.
 
     Raises
     ------
