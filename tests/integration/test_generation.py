@@ -174,7 +174,7 @@ def test_a_lost_event_is_healed_by_watch(cloud: Cloud, lost: str) -> None:
     assert state_of(cloud, generation_id).state is GenerationState.COMPLETED
 
 
-@pytest.mark.parametrize("ended", ["PartiallyCompleted", "Expired", "Stopped"])
+@pytest.mark.parametrize("ended", ["PartiallyCompleted", "Expired"])
 def test_what_a_job_has_answered_is_kept_and_the_rest_asked_again(cloud: Cloud, ended: str) -> None:
     # Given a job that answers two of three records
     cloud.upload_task(embedded_spec())
@@ -188,6 +188,18 @@ def test_what_a_job_has_answered_is_kept_and_the_rest_asked_again(cloud: Cloud, 
     )
     assert len(cloud.bedrock.asked) == 50
     assert report(cloud, generation)["counts"]["labelled"] == 150
+
+
+def test_a_job_that_somebody_stops_is_not_begun_again_and_what_it_answered_is_kept(cloud: Cloud) -> None:
+    cloud.upload_task(embedded_spec())
+    cloud.bedrock.batch_ends, cloud.bedrock.batch_answers = ("Stopped", ""), lambda place: place % 3 > 0
+    generation = finished(cloud, request(cloud, asked()))
+    assert generation.state is GenerationState.FAILED
+    assert generation.failure.reason == f"somebody has stopped the batch job {generation.id}-labels-1"
+    assert f"generations/{generation.id}/labels-1/" in generation.failure.remedy
+    assert cloud.store.folder("generations").names(generation.id, "labels-1/output/", ".jsonl.out")
+    assert cloud.bedrock.asked == []
+    assert len(cloud.bedrock.batches) == 1
 
 
 def test_what_cannot_be_labelled_twice_is_reported(cloud: Cloud) -> None:

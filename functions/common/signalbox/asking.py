@@ -16,6 +16,7 @@ from signalbox.generation_work import TimeUp, Work, folder_of
 from signalbox.labelling import Answers, Question, line_to_ask, output_lines, teacher_of
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
+from signalbox.run import PermanentFailure
 
 AT_WORK_SECONDS = 600
 """How long one invocation asks; the next goes on. The function has 900 seconds, of which other work needs some."""
@@ -45,7 +46,7 @@ def ask(work: Work, wanted: list[Question]) -> str | None:
     TimeUp
         The next invocation has to go on; the answers before are stored.
     PermanentFailure
-        Bedrock refuses the job.
+        Bedrock refuses the job, or somebody has stopped it.
     """
     return (_in_batch if work.generation.way == "batch" else _one_by_one)(work, wanted)
 
@@ -68,8 +69,21 @@ def _in_batch(work: Work, wanted: list[Question]) -> str | None:
         return None
     if job.status == "Completed":
         return ""
+    if job.status == "Stopped":  # by somebody who wants it to end
+        raise _stopped(work)
     logger.warning("batch job ended early", extra={"status": job.status, "reason": job.message})
     return f"; batch job {job.status}" + (f": {job.message}" if job.message else "")
+
+
+def _stopped(work: Work) -> PermanentFailure:
+    generation = work.generation
+    answered = work.store.uri(generation.id, folder_of(generation.state.round))
+    return PermanentFailure(
+        "label",
+        f"somebody has stopped the batch job {generation.batch_name}",
+        f"none is needed; what it had answered lies under {answered}. Upload {generation.request.key} again should the "
+        "labels be wanted after all",
+    )
 
 
 def _start(work: Work, wanted: list[Question], batches: BatchInference) -> None:
