@@ -12,12 +12,12 @@ import pytest
 from local import client as module
 from local.client import App
 from local.commands import main
-from signalbox.run import Failure, Part, Run, State
-from tests.builders import labelled, spec, truth, weights_text
+from signalbox.run import Failure, Part, State
+from tests.builders import labelled, spec
 from tests.integration.cloud import BUS, TABLE, Cloud
+from tests.integration.ended_runs import held, promoted
 from tests.unit.template.stack import DATA_BUCKET
 
-WRONG = weights_text(0.1, 0.1, 0.8)
 NONE = {"deployments": 0, "models": 0, "runs": 0}
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:"
 
@@ -52,20 +52,6 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict
     capsys.readouterr()
     code = main([*arguments, "--json"])
     return code, json.loads(capsys.readouterr().out.splitlines()[-1])
-
-
-def promoted(cloud: Cloud) -> Run:
-    run = cloud.finish(cloud.drop(labelled()))
-    assert run.state is State.PROMOTED
-    return run
-
-
-def held(cloud: Cloud) -> Run:
-    cloud.bedrock.says = lambda model, prompt, query: WRONG if "deployment/" in model else truth(query)
-    run = cloud.finish(cloud.drop(labelled()))
-    cloud.bedrock.says = lambda model, prompt, query: truth(query)
-    assert run.state is State.HELD
-    return run
 
 
 def versions(cloud: Cloud, prefix: str = "") -> list[str]:

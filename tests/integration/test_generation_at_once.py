@@ -79,14 +79,18 @@ def forget_what_was_written(work: Work) -> None:
         store.delete(list(store.versions(f"generations/{work.generation.id}/{name}")))
 
 
+def let_another_write_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    meanwhile(
+        monkeypatch, requested_dataset, "write", lambda work: (forget_what_was_written(work), again(work))[0]
+    )
+
+
 def test_whoever_comes_while_queries_are_written_leaves_it_to_who_is_at_it(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.upload_task(embedded_spec())
     says_its_query(cloud)
-    meanwhile(
-        monkeypatch, requested_dataset, "write", lambda work: (forget_what_was_written(work), again(work))[0]
-    )
+    let_another_write_meanwhile(monkeypatch)
     generation = finished(cloud, request(cloud, WRITTEN))
     assert history(generation) == ["REQUESTED", "LABELLING", "COMPLETED"]
     assert cloud.bedrock.calls["Converse"] == 8
@@ -100,9 +104,7 @@ def test_answers_are_to_their_own_queries_even_if_two_are_at_work_at_once(
     cloud.upload_task(embedded_spec())
     says_its_query(cloud)
     monkeypatch.setattr("signalbox.generation.LEASE", timedelta(seconds=-1))
-    meanwhile(
-        monkeypatch, requested_dataset, "write", lambda work: (forget_what_was_written(work), again(work))[0]
-    )
+    let_another_write_meanwhile(monkeypatch)
     # When one comes with its queries after the other has had them asked
     generation = finished(cloud, request(cloud, WRITTEN))
     # Then the queries stay those that are asked

@@ -11,28 +11,12 @@ from signalbox.live import Named
 from signalbox.run import Part, Run, State
 from signalbox.store import REPORT, RunStore
 from signalbox.transactions import Transactions
-from tests.builders import client_error, embedded_spec, labelled, pipeline_event, spec, truth, weights_text
+from tests.builders import client_error, embedded_spec, labelled, pipeline_event, spec
 from tests.integration.cloud import BUS, Cloud
+from tests.integration.ended_runs import held, promoted
 from tests.unit.template.stack import PROJECT, Stack
 
 TASK = "clip-search"
-WRONG = weights_text(0.1, 0.1, 0.8)
-
-
-def promoted(cloud: Cloud) -> Run:
-    """Bring a run to its end, live."""
-    run = cloud.finish(cloud.drop(labelled()))
-    assert run.state is State.PROMOTED
-    return run
-
-
-def held(cloud: Cloud) -> Run:
-    """Bring a run to its end, held for its answers."""
-    cloud.bedrock.says = lambda model, prompt, query: WRONG if "deployment/" in model else truth(query)
-    run = cloud.finish(cloud.drop(labelled()))
-    cloud.bedrock.says = lambda model, prompt, query: truth(query)
-    assert run.state is State.HELD
-    return run
 
 
 def ask_for_promotion(cloud: Cloud, run_id: str, reason: str = "good enough", by: str = "ada") -> str:

@@ -18,10 +18,10 @@ from tests.builders import (
     weights_text,
 )
 from tests.integration.cloud import Cloud
+from tests.integration.ended_runs import WRONG
 from tests.scripted_bedrock import right_answer
 from tests.unit.template.stack import DATA_BUCKET
 
-WRONG = weights_text(0.1, 0.1, 0.8)
 OPENINGS = ("ships turning in the", "bells ringing over the")
 OWN_GOLDEN = labelled([f"{opening} lake {number}" for opening in OPENINGS for number in range(15)])
 
