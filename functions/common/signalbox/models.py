@@ -241,7 +241,9 @@ def _no_pair(teacher: str, student: str) -> Unsupported | None:
         return None  # neither is in the table, which may be older than Bedrock: GetFoundationModel decides
     if student in STUDENTS.get(teacher, frozenset()):
         return None
-    allowed = sorted(name for name, students in STUDENTS.items() if student in students)
+    allowed = sorted(
+        name for name, students in STUDENTS.items() if student in students and not _dead_teacher(name, name)
+    )
     return Unsupported(
         "student",
         f"Bedrock does not distil {teacher} into {student}",

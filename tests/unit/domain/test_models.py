@@ -63,7 +63,7 @@ def test_a_pair_that_bedrock_distils_or_that_is_newer_than_the_table_passes(
     [
         ("amazon.nova-premier-v1:0", "amazon.nova-micro-v1:0", "us-east-1", "end of life on 2026-09-14", "nova-pro"),
         ("amazon.nova-lite-v1:0", "amazon.nova-micro-v1:0", "us-east-1", "does not distil", "amazon.nova-pro-v1:0"),
-        ("amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0", "us-east-1", "does not distil", "teachers for this student"),
+        ("amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0", "us-east-1", "does not distil", "for this student: none ("),
         ("amazon.nova-pro-v1:0", "meta.llama3-1-8b-instruct-v1:0", "us-west-2", "does not distil", "meta.llama"),
         ("amazon.nova-pro-v1:0", "amazon.nova-micro-v1:0", "us-west-2", "only in us-east-1", "us-east-1"),
         ("meta.llama3-1-405b-instruct-v1:0", "meta.llama3-3-70b-instruct-v1:0", "us-east-1", "only in us-west-2", ""),
