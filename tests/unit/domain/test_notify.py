@@ -314,7 +314,7 @@ def test_a_generation_is_told_with_its_counts_its_balance_its_noise_and_its_cost
     made = told(Event.GENERATION_COMPLETED, noise=0.0312)
     assert made.subject == "GENERATED clip-search: 2,000 records, balance missed"
     for said in (
-        "Queries: 2,500 were to be labelled (left out: 31 nearly repeated, 4 golden)",
+        "Queries: 2,500 were to be labelled (left out: 31 nearly repeated, 4 held out)",
         "7 queries without a usable answer: not a JSON object and nothing else (7)",
         "Noise of the teacher: 0.0312",
         "transcription leads in 20.6% instead of 25.0%",
