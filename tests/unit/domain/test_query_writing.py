@@ -36,7 +36,7 @@ def written_by(teacher: Teacher, request: GenerationRequest, wanted: int) -> Sel
         store=SimpleNamespace(get=nothing),
         generation=SimpleNamespace(id="first"),
         put=nothing,
-        note=nothing,
+        wait=nothing,
     )
     selection = Selection([])
     write(work, request, TASK, selection, wanted)
