@@ -7,7 +7,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from signalbox.cost import of_run
+from signalbox.prices import prices
 from signalbox.run import Run, State
+from signalbox.task import Task
 from tests.builders import (
     OPENINGS,
     client_error,
@@ -91,6 +94,22 @@ def test_a_model_that_agrees_with_the_live_golden_set_goes_live(cloud: Cloud, li
     asked = [(model, query) for model, _, query in cloud.bedrock.asked if query in golden]
     assert {model for model, _ in asked} == {run.deployment_arn}
     assert len(asked) == len(golden)
+    # And what was is paid for in the run's cost
+    (beside,) = cloud.read(run.id, "comparison.json")["asked_on_live_golden"]
+    metrics = cloud.read(run.id, "metrics.json")
+    mean = {
+        name: tokens / metrics["golden"]
+        for name, tokens in metrics["candidates"]["bedrock"]["tokens"].items()
+    }
+    assert beside["tokens"] == {
+        name: pytest.approx(mean[name] * len(golden), rel=0.1) for name in ("input", "output")
+    }
+    validation = cloud.read(run.id, "validation.json")
+    task = Task.model_validate(cloud.read(run.id, "task.json"))
+    without = of_run(task, validation["counts"], metrics, "us-east-1")["evaluation"]
+    price = prices().of_model(beside["model"], "us-east-1").of(*beside["tokens"].values())
+    assert price > 0
+    assert metrics["run_cost"]["evaluation"] == pytest.approx(without + price)
 
 
 def test_queries_that_both_golden_sets_have_are_not_asked_twice(cloud: Cloud, live: Run) -> None:

@@ -74,6 +74,7 @@ def test_released_it_is_bought_once_asked_by_its_arn_and_promoted(cloud: Cloud) 
     assert {model for model, _, _ in cloud.bedrock.asked if "provisioned-model" in model} == {
         throughput["arn"]
     }
+    assert "without the hours of its provisioned throughput" in cloud.read(run.id, "report.html").decode()
     cloud.forget()
     _, answer = cloud.request("POST", "/route", {"query": QUERIES[0], "task": "clip-search"})
     assert answer["source"] == "bedrock"

@@ -28,6 +28,9 @@ from signalbox.scoring import Comparison, Prediction, compare
 from signalbox.store import COMPARISON, GOLDEN, TRAIN, predictions_of
 from signalbox.task import Task
 
+ASKED_BESIDE = "asked_on_live_golden"
+"""What comparison.json has of the tokens that were paid for to compare on the live run's golden set."""
+
 
 @dataclass(frozen=True)
 class WithLive:
@@ -49,7 +52,7 @@ def compare_with_live(run: Run, task: Task, live: Live, pipeline: Pipeline) -> W
     """Ask the two what they have not been asked yet, and compare them.
 
     Keeps under the run comparison.json, predictions/live-<run_id>.jsonl, and what was asked of the live run's golden
-    set in predictions/live-<run_id>-golden-<who>.jsonl.
+    set in predictions/live-<run_id>-golden-<who>.jsonl, with the tokens of that in comparison.json.
     """
     written: dict[str, Any] = {}
     on_golden: Comparison | str
@@ -61,8 +64,8 @@ def compare_with_live(run: Run, task: Task, live: Live, pipeline: Pipeline) -> W
         written["not_compared"] = {"live": on_golden}
     on_live_golden: Comparison | str
     try:
-        on_live_golden = _on_live_golden(run, task, live, pipeline)
-        written["compared_on_live_golden"] = _written(live, on_live_golden)
+        on_live_golden, asked = _on_live_golden(run, task, live, pipeline)
+        written |= {"compared_on_live_golden": _written(live, on_live_golden), ASKED_BESIDE: asked}
     except Refused as refused:
         on_live_golden = str(refused)
     pipeline.store.put(run.id, COMPARISON, json.dumps(written, indent=1))
@@ -85,8 +88,15 @@ def _on_golden(run: Run, task: Task, live: Live, pipeline: Pipeline) -> tuple[di
     return measure(candidate, said, task.output, pipeline.bedrock.region), comparison
 
 
-def _on_live_golden(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Comparison:
+def _on_live_golden(
+    run: Run, task: Task, live: Live, pipeline: Pipeline
+) -> tuple[Comparison, list[dict[str, Any]]]:
     """Compare on the live run's golden queries and answers, without those that the new model was trained on.
+
+    Returns
+    -------
+    tuple[Comparison, list[dict]]
+        The comparison, and of each model that was asked for it: `model` and `tokens`, as metrics.json has them.
 
     Raises
     ------
@@ -106,14 +116,21 @@ def _on_live_golden(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Com
             f"trained on, at least {LEAST_COMPARED} are needed"
         )
 
+    asked: list[dict[str, Any]] = []
+
     def ask_live(records: Sequence[Record]) -> list[Prediction]:
         candidate = live_candidate(live, task, pipeline)
         kept_as = f"live-{live.run_id}-golden-live"
-        return answers_in_time(candidate, run, task, records, pipeline, kept_as)
+        said = answers_in_time(candidate, run, task, records, pipeline, kept_as)
+        asked.extend(_paid_for(candidate, said))
+        return said
 
     def ask_new(records: Sequence[Record]) -> list[Prediction]:
+        candidate = _first_served(run, task, pipeline)
         kept_as = f"live-{live.run_id}-golden-{task.first_served}"
-        return _answers_or_refusals(_first_served(run, task, pipeline), run, records, pipeline, kept_as)
+        said = _answers_or_refusals(candidate, run, records, pipeline, kept_as)
+        asked.extend(_paid_for(candidate, said))
+        return said
 
     then = Task.model_validate(live.task)
     said_by_live = _kept(run.id, f"live-{live.run_id}", pipeline) | _kept(
@@ -121,7 +138,17 @@ def _on_live_golden(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Com
     )
     theirs = _answers(unseen, said_by_live, ask_live)
     own = _answers(unseen, _kept(run.id, task.first_served, pipeline), ask_new)
-    return compare(own, theirs, task.output)
+    return compare(own, theirs, task.output), asked
+
+
+def _paid_for(candidate: Candidate, said: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Return the tokens that a candidate is paid for by what it said; none if it is paid otherwise."""
+    tokens = {
+        "input": sum(one.input_tokens for one in said),
+        "output": sum(one.output_tokens for one in said),
+    }
+    is_paid = candidate.role != "provisioned" and any(tokens.values())
+    return [{"model": candidate.model, "tokens": tokens}] if is_paid else []
 
 
 def _golden_of(live: Live, task: Task, pipeline: Pipeline) -> list[Record]:

@@ -5,7 +5,7 @@ embedded student has no tokens to pay for, but is not free.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -214,8 +214,14 @@ def room_for(tokens: int) -> int:
     return min(math.ceil(1.5 * tokens), MOST_RESPONSE_TOKENS)
 
 
-def of_run(task: Task, counts: dict[str, int], evaluation: dict[str, Any], region: str) -> dict[str, Any]:
-    """Say what a run cost at Bedrock.
+def of_run(
+    task: Task,
+    counts: dict[str, int],
+    evaluation: dict[str, Any],
+    region: str,
+    asked_beside: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """Say what a run cost at Bedrock, but for the hours of provisioned throughput, which go on after it has ended.
 
     Parameters
     ----------
@@ -225,6 +231,8 @@ def of_run(task: Task, counts: dict[str, int], evaluation: dict[str, Any], regio
         evaluation.json, or metrics.json: the candidates with model and tokens, and how many golden queries there are.
     region : str
         Where the run's jobs ran.
+    asked_beside : Sequence[dict]
+        What was asked besides the golden set: model and tokens of each.
 
     Returns
     -------
@@ -247,7 +255,9 @@ def of_run(task: Task, counts: dict[str, int], evaluation: dict[str, Any], regio
 
     parts = {
         "training": part(lambda: _training(task, counts, evaluation, region)),
-        "evaluation": part(lambda: _evaluation(book, evaluation, region)),
+        "evaluation": part(
+            lambda: _evaluation(book, [*evaluation["candidates"].values(), *asked_beside], region)
+        ),
         "judge": part(lambda: _judge(book, task, evaluation, region)),
     }
     unknown = [name for name, usd in parts.items() if isinstance(usd, dict)]
@@ -273,9 +283,9 @@ def _training(
     return training.usd, [training.prices_of]
 
 
-def _evaluation(book: Prices, evaluation: dict[str, Any], region: str) -> tuple[float, list[date]]:
+def _evaluation(book: Prices, asked: Iterable[dict[str, Any]], region: str) -> tuple[float, list[date]]:
     usd, dates = 0.0, []
-    for candidate in evaluation["candidates"].values():
+    for candidate in asked:
         tokens = candidate["tokens"]
         by_the_hour = candidate.get("cost", {}).get("unknown") == _BY_THE_HOUR
         if (tokens["input"] or tokens["output"]) and not by_the_hour:

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from signalbox import cost, judging, losses, throughput
+from signalbox.comparison import ASKED_BESIDE
 from signalbox.dataset_summary import dataset_summary
 from signalbox.events import RESULTS_FIRST
 from signalbox.pipeline import Pipeline
@@ -74,7 +75,9 @@ def _metrics(run: Run, task: Task, findings: dict[str, Any], pipeline: Pipeline)
             **_losses(run, pipeline),
             "provenance": _provenance(run, task, region),
             **_throughput(run, metrics, region),
-            "run_cost": cost.of_run(task, findings["counts"], metrics, region),
+            "run_cost": cost.of_run(
+                task, findings["counts"], metrics, region, comparison.get(ASKED_BESIDE, ())
+            ),
         }
         | ({"rolled_back": withdrawn} if withdrawn else {})
     )
