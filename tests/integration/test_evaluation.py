@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from signalbox.publication import publish
 from signalbox.run import Run, State
 from signalbox.store import CONSOLE
 from tests.builders import client_error, labelled, labels_spec, spec, true_label, truth, weights_text
@@ -377,37 +376,6 @@ def test_a_crash_between_two_jobs_starts_none_of_them_twice(cloud: Cloud) -> Non
     assert cloud.finish(run_id).state is State.PROMOTED
     assert cloud.bedrock.calls["CreateEvaluationJob"] == len(cloud.bedrock.evaluations) == 4
     cloud.crashes.clear()
-
-
-def test_a_run_that_an_older_version_has_handed_to_the_judge_comes_to_its_end(cloud: Cloud) -> None:
-    # Given a run in the form of a version that had one candidate graded: one ARN, one dataset, one folder
-    cloud.upload_task(spec(judge={"model": "us.amazon.nova-pro-v1:0", "grade": "first"}))
-    cloud.bedrock.evaluation_ends = ("InProgress", "")
-    run_id = cloud.drop(labelled())
-    cloud.minute(4)
-    item = cloud.table.get_item(Key={"id": run_id})["Item"]
-    item["judge_job_arn"] = item.pop("judge_job_arns")["bedrock"]
-    cloud.table.put_item(Item=item)
-    cloud.store.put(run_id, "judge/dataset.jsonl", cloud.read(run_id, "judge/bedrock.jsonl"))
-    cloud.s3.delete_object(Bucket=DATA_BUCKET, Key=f"runs/{run_id}/judge/bedrock.jsonl")
-    (job,) = cloud.bedrock.evaluations.values()
-    job["request"]["outputDataConfig"]["s3Uri"] = cloud.store.uri(run_id, "judge/")
-    dataset = job["request"]["evaluationConfig"]["automated"]["datasetMetricConfigs"][0]["dataset"]
-    dataset["datasetLocation"]["s3Uri"] = cloud.store.uri(run_id, "judge/dataset.jsonl")
-    # When its job comes to its end
-    cloud.bedrock.evaluation_ends = ("Completed", "")
-    run = cloud.finish(run_id)
-    # Then the grade is that of the model that answers first
-    assert run.state is State.PROMOTED
-    assert run.judge_job_arns == {"": job["arn"]}
-    metrics = cloud.read(run_id, "metrics.json")
-    assert metrics["candidates"]["bedrock"]["judge"]["mean"] == 4.5
-    # And scores that such a version wrote are read
-    cloud.store.put(
-        run_id, "judge/scores.json", json.dumps(cloud.read(run_id, "judge/scores.json")["bedrock"])
-    )
-    publish(run, cloud.pipeline())
-    assert cloud.read(run_id, "metrics.json")["candidates"]["bedrock"]["judge"]["mean"] == 4.5
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])

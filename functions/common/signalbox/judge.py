@@ -7,7 +7,7 @@ from signalbox import judging
 from signalbox.bedrock import Busy
 from signalbox.events import Event
 from signalbox.pipeline import Pipeline, step
-from signalbox.run import OF_AN_OLDER_VERSION, Run, State
+from signalbox.run import Run, State
 from signalbox.run_metrics import count_judge_failure
 from signalbox.store import JUDGE_SCORES, judge_dataset_of
 from signalbox.task import Judge
@@ -30,9 +30,8 @@ def judge(run: Run, pipeline: Pipeline) -> None:
     is_late = judging.is_late(task, run.history[-1].at)
     scores: dict[str, dict[str, Any]] = {}
     at_work: dict[str, str] = {}
-    for key, arn in sorted(run.judge_job_arns.items()):
-        candidate = task.first_served if key == OF_AN_OLDER_VERSION else key
-        scores[candidate], status = _graded(run, key, arn, task.judge, pipeline)
+    for candidate, arn in sorted(run.judge_job_arns.items()):
+        scores[candidate], status = _graded(run, candidate, arn, task.judge, pipeline)
         if status and is_late:
             reason = _give_up(arn, status, task.patience.judge_hours, pipeline)
             scores[candidate] = judging.without_grade(scores[candidate], reason)
@@ -49,7 +48,9 @@ def judge(run: Run, pipeline: Pipeline) -> None:
         count_judge_failure()
 
 
-def _graded(run: Run, key: str, arn: str, judge: Judge, pipeline: Pipeline) -> tuple[dict[str, Any], str]:
+def _graded(
+    run: Run, candidate: str, arn: str, judge: Judge, pipeline: Pipeline
+) -> tuple[dict[str, Any], str]:
     """Look at one of the jobs.
 
     The results lie in S3 before the job's status says so, or only after it does, which is not documented: a job is
@@ -64,8 +65,8 @@ def _graded(run: Run, key: str, arn: str, judge: Judge, pipeline: Pipeline) -> t
         status, message = pipeline.bedrock.evaluation_status(arn)
     except Busy as busy:  # its results may be there all the same, and its patience ends all the same
         status, message = f"of unknown status ({busy})", ""
-    handed_over = len((pipeline.store.get(run.id, judge_dataset_of(key)) or b"").splitlines())
-    outputs = pipeline.store.judge_outputs(run.id, key)
+    handed_over = len((pipeline.store.get(run.id, judge_dataset_of(candidate)) or b"").splitlines())
+    outputs = pipeline.store.judge_outputs(run.id, candidate)
     said = judging.scores(outputs, judge, handed_over)
     if status in _FAILED:
         reason = f"the judge's job {status.lower()}: {message or 'Bedrock gives no reason'}"

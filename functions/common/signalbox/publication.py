@@ -45,8 +45,6 @@ def publish(run: Run, pipeline: Pipeline) -> None:
 def measured_in(run: Run, pipeline: Pipeline) -> dict[str, Any]:
     """Return what `evaluate` measured, with the judge's scores of each candidate that it graded."""
     metrics, scores = read(run, EVALUATION, pipeline), read(run, JUDGE_SCORES, pipeline)
-    if "mean" in scores:  # an older version wrote those of the first candidate only
-        scores = {metrics["served_first"]: scores}
     for name, said in scores.items():
         metrics["candidates"][name] = judging.with_scores(metrics["candidates"][name], said)
     return metrics

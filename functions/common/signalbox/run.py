@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict
 
 from signalbox.attempt import found_trouble, found_waiting
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, readable, update_of
@@ -21,8 +21,6 @@ NO_TASK = "no_task"
 """Stands in for a task; no task can be named so, as its name allows no underscore."""
 ACTIVE_INDEX = "active-runs"
 TASK_INDEX = "runs-by-task"
-OF_AN_OLDER_VERSION = ""
-"""Stands in for the candidate that the one judge's job of an older version graded: the one that would answer first."""
 _ACTIVE = "active"
 _AT_BEDROCK = "deployed"
 """The value of the index key under which ended runs stand that may still hold something at Bedrock."""
@@ -147,8 +145,8 @@ class Moment(BaseModel):
 
     @property
     def said(self) -> str:
-        """What is noted, with the reason, if the note does not say that itself, as an older version's does."""
-        return self.noted if self.reason in self.note else f"{self.noted}: {self.reason}"
+        """What is noted, with the reason."""
+        return f"{self.noted}: {self.reason}" if self.reason else self.noted
 
 
 class Run(BaseModel):
@@ -161,8 +159,7 @@ class Run(BaseModel):
     outbox : str | None
         The event that the last transition owes; removed once it is published, republished by `watch` otherwise.
     judge_job_arns : dict[str, str]
-        The judge's jobs by the candidate whose answers each grades; under OF_AN_OLDER_VERSION the one job of a run
-        that an older version started.
+        The judge's jobs, by the candidate whose answers each grades.
     waiting, trouble, waited_until :
         What the last attempt in this state found; see `Attempted`. It is tried again.
     awaits : Awaited | None
@@ -227,12 +224,6 @@ class Run(BaseModel):
     def awaits_until(self) -> datetime | None:
         """When it ends if nobody releases it; None if it awaits no release."""
         return self.awaits.since + timedelta(hours=self.patience.release_end_hours) if self.awaits else None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_older(cls, item: dict[str, Any]) -> dict[str, Any]:
-        arn = item.get("judge_job_arn")
-        return item | {"judge_job_arns": {OF_AN_OLDER_VERSION: arn}} if arn else item
 
 
 class Superseded(Exception):

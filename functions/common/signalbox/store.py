@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
-from signalbox.run import NO_TASK, OF_AN_OLDER_VERSION, DatasetObject
+from signalbox.run import NO_TASK, DatasetObject
 
 TASK = "task.json"
 UNLABELLED = "unlabelled.json"
@@ -52,12 +52,12 @@ def predictions_of(candidate: str) -> str:
 
 def judge_dataset_of(candidate: str) -> str:
     """Name the object that holds a candidate's answers as the judge is given them."""
-    return f"judge/{'dataset' if candidate == OF_AN_OLDER_VERSION else candidate}.jsonl"
+    return f"judge/{candidate}.jsonl"
 
 
 def judge_folder_of(candidate: str) -> str:
     """Name the prefix under which the job that grades a candidate's answers writes."""
-    return "judge/" if candidate == OF_AN_OLDER_VERSION else f"judge/{candidate}/"
+    return f"judge/{candidate}/"
 
 
 @dataclass(frozen=True, slots=True)
