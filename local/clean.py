@@ -129,19 +129,27 @@ def _remove(holding: Holding, pipeline: Pipeline, app: App, wait: bool) -> None:
 
 
 def _remove_making(making: Making, pipeline: Pipeline, wait: bool) -> None:
-    """Remove one generation: it is ended, its batch jobs are stopped; once no step is at work, it is forgotten."""
+    """Remove one generation: it is ended, its batch jobs are stopped; once no step is at work, it is forgotten.
+
+    What began it goes first, as with a run. Nobody is at work on one that is under way and that nobody holds.
+    """
     generation = making.generation
+    pipeline.store.delete(
+        version for version in making.versions if not version.key.startswith(f"{GENERATIONS}/")
+    )
     if generation is None:
         pipeline.store.folder(GENERATIONS).delete_run(making.generation_id)
         return
-    if not generation.state.ended:
+    rests = not generation.state.ended and not generation.is_held(now())
+    if not generation.state.ended and not making.unread:
         failure = Failure(step="clean", reason="removed by a person", remedy="none is needed")
         generation = pipeline.generations.move(
             generation, GenerationState.FAILED, failure.reason, failure=failure
         )
     _patiently(lambda: _stop_batch_jobs(generation, BatchInference(pipeline.bedrock)), wait)
     failed_at = [moment.at for moment in generation.history if moment.state is GenerationState.FAILED]
-    _patiently(lambda: let_steps_end(failed_at[-1] + LONGEST_STEP if failed_at else None), wait)
+    if not rests:
+        _patiently(lambda: let_steps_end(failed_at[-1] + LONGEST_STEP if failed_at else None), wait)
     erase(generation, pipeline)
 
 

@@ -61,7 +61,7 @@ class Holding:
 
 @dataclass
 class Making:
-    """What there is of one generation; the generation is None where only objects are left."""
+    """What there is of one generation, its request with it; the generation is None where only objects are left."""
 
     generation_id: str
     generation: Generation | None = None
@@ -162,7 +162,11 @@ def take_inventory(
         and not making.belongs_to(served)
     ]
     if not run_id:
-        of_runs = {(version.key, version.version_id) for one in holdings for version in one.versions}
+        of_runs = {
+            (version.key, version.version_id)
+            for one in (*holdings, *inventory.makings)
+            for version in one.versions
+        }
         inventory.versions = [
             version
             for version in versions
@@ -213,11 +217,19 @@ def _makings(items: dict[str, dict[str, Any]], versions: list[Version], bucket: 
     for key, item in items.items():
         if key.startswith(GENERATION_PREFIX):
             one = key.removeprefix(GENERATION_PREFIX)
-            makings[one] = Making(one, *unreadable.generation_of(one, item, bucket))
+            makings[one] = Making(one, *unreadable.generation_of(one, item, versions, bucket))
+    requests = {
+        (one.generation.request.key, one.generation.request.version_id): one.generation_id
+        for one in makings.values()
+        if one.generation
+    }
     for version in versions:
         folder, *rest = version.key.split("/")
+        owner = requests.get((version.key, version.version_id))
         if folder == GENERATIONS and len(rest) > 1:
-            makings.setdefault(rest[0], Making(rest[0])).versions.append(version)
+            owner = rest[0]
+        if owner:
+            makings.setdefault(owner, Making(owner)).versions.append(version)
     return sorted(makings.values(), key=lambda making: making.generation_id)
 
 

@@ -27,16 +27,22 @@ def run_of(run_id: str, item: dict[str, Any], versions: Iterable[Version], bucke
         Run, plain(item), {**_ended(run_id, State.FAILED, bucket, "dataset"), "task": task_of(run_id)}
     )
     if unread and not run.dataset.key:
-        run = run.model_copy(update={"dataset": _dataset_of(run, versions)})
+        run = run.model_copy(update={"dataset": _dropped(run_id, run.dataset, versions)})
     return run, unread
 
 
-def generation_of(generation_id: str, item: dict[str, Any], bucket: str) -> tuple[Generation, str]:
-    """Return a generation, and which attributes of its item cannot be read; "" if all can."""
+def generation_of(
+    generation_id: str, item: dict[str, Any], versions: Iterable[Version], bucket: str
+) -> tuple[Generation, str]:
+    """Return a generation, and which attributes of its item cannot be read; "" if all can. See `run_of`."""
     ended = _ended(generation_id, GenerationState.FAILED, bucket, "request")
-    return _read(
+    generation, unread = _read(
         Generation, plain(item) | {"id": generation_id}, ended | {"task_name": task_of(generation_id)}
     )
+    if unread and not generation.request.key:
+        request = _dropped(generation_id, generation.request, versions)
+        generation = generation.model_copy(update={"request": request})
+    return generation, unread
 
 
 def _ended(name: str, state: str, bucket: str, begun_by: str) -> dict[str, Any]:
@@ -60,9 +66,10 @@ def _read(kind: type[Item], item: dict[str, Any], otherwise: dict[str, Any]) -> 
     return kind.model_validate(otherwise | readable), ", ".join(sorted(unread))
 
 
-def _dataset_of(run: Run, versions: Iterable[Version]) -> DatasetObject:
+def _dropped(name: str, unknown: DatasetObject, versions: Iterable[Version]) -> DatasetObject:
+    """Return the object that began what is named so, as its id is made of it; if it is gone, what stands in for it."""
     for version in versions:
-        dropped = DatasetObject(bucket=run.dataset.bucket, key=version.key, version_id=version.version_id)
-        if version.key.startswith("datasets/") and run_id_for(dropped) == run.id:
+        dropped = DatasetObject(bucket=unknown.bucket, key=version.key, version_id=version.version_id)
+        if version.key.startswith(("datasets/", "requests/")) and run_id_for(dropped) == name:
             return dropped
-    return run.dataset
+    return unknown

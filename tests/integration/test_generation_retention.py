@@ -126,7 +126,8 @@ def test_a_person_lists_and_deletes_one_and_its_job_is_stopped(
     assert (shown["generation_id"], shown["state"]) == (generation_id, "LABELLING")
     assert shown["objects"] > 0
     assert loaded(cloud, generation_id) is not None
-    # When it is deleted, its job is stopped at once, however busy Bedrock is
+    # When it is deleted while a step is at work, its job is stopped at once, however busy Bedrock is
+    cloud.pipeline().generations.take(loaded(cloud, generation_id))
     cloud.bedrock.refuse("StopModelInvocationJob", "ThrottlingException")
     with mock.patch("local.clean._POLL_SECONDS", 0):
         (left,) = said(capsys, "clean", generation_id, "--yes")[1]["left"]
@@ -138,6 +139,24 @@ def test_a_person_lists_and_deletes_one_and_its_job_is_stopped(
     assert said(capsys, "clean", generation_id, "--yes")[1]["left"] == []
     assert loaded(cloud, generation_id) is None
     assert objects(cloud, generation_id) == 0
+    # And its request, which went with it, is not taken for one that nobody announced
+    cloud.watch()
+    assert loaded(cloud, generation_id) is None
+
+
+def test_one_that_nobody_is_at_work_on_goes_at_once(
+    cloud: Cloud,
+    app: AppInMemory,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloud.upload_task(embedded_spec())
+    generation_id = requested(cloud, "under-way")
+    cloud.settle()
+    assert not loaded(cloud, generation_id).state.ended
+    assert said(capsys, "clean", generation_id, "--yes")[1]["left"] == []
+    cloud.watch()
+    assert (loaded(cloud, generation_id), objects(cloud, generation_id)) == (None, 0)
+    assert [job["status"] for job in cloud.bedrock.batches.values()] == ["Stopped"]
 
 
 def test_a_batch_job_that_was_not_noted_or_not_stopped_before_is_stopped(
