@@ -48,7 +48,9 @@ class Campaign:
     deliveries : int
         How many there are in it.
     followed : dict[bytes, list[str]]
-        By the fingerprint of what faults have left, what did not hold in the end.
+        By the fingerprint of every world that faults have led through, what did not hold in the end.
+    ends : int
+        How many courses were followed to their end, as no world on them was known.
     """
 
     def __init__(self, scenario: Scenario, world: World) -> None:
@@ -63,6 +65,7 @@ class Campaign:
         self.points: list[Point] = []
         self.deliveries = 0
         self.followed: dict[bytes, list[str]] = {}
+        self.ends = 0
         self._record()
         self._must_hold("undisturbed")
 
@@ -70,7 +73,7 @@ class Campaign:
         world = self._world
         watching = self._watching()
         moments: list[tuple[int, Moment]] = []
-        world.drive(watching, before=lambda: moments.append((len(world.recorded), world.moment())))
+        world.drive(watching, lambda _: moments.append((len(world.recorded), world.moment())))
         self.deliveries = len(moments)
         for (start, before), (end, _) in zip(
             moments, [*moments[1:], (len(world.recorded), None)], strict=True
@@ -85,8 +88,8 @@ class Campaign:
     def befall(self, point: Point, kind: str) -> list[str]:
         """Go back to before a call, let a fault befall it, let watch heal, and return what does not hold.
 
-        `watch` heals with what it remembers from before the fault, if its sandbox lives, and without. What leaves the
-        very world that another fault has left before is not followed to the end a second time.
+        `watch` heals with what it remembers from before the fault, if its sandbox lives, and without. What comes to
+        the very world that another fault has led through is not followed to the end a second time.
         """
         world, call = self._world, point.call
         world.back_to(point.before)
@@ -112,11 +115,19 @@ class Campaign:
 
     def _end(self, may_end: frozenset[State]) -> list[str]:
         """Let `watch` heal a world, unless there has been one like it, and return what does not hold in the end."""
-        left = bytes(bool(may_end)) + fingerprint(self._world)
-        if left not in self.followed:
-            self._world.drive(self._watching())
-            self.followed[left] = broken(self._world, self.scenario, may_end)
-        return self.followed[left]
+        passed: list[bytes] = []
+
+        def is_known(progress: tuple[int, bool]) -> bool:
+            passed.append(repr((bool(may_end), progress)).encode() + fingerprint(self._world))
+            return passed[-1] in self.followed
+
+        self._world.drive(self._watching(), is_known)
+        found = self.followed.get(passed[-1])
+        if found is None:
+            self.ends += 1
+            found = broken(self._world, self.scenario, may_end)
+        self.followed |= dict.fromkeys(passed, found)
+        return found
 
     def lose(self, number: int, times: int = 0) -> list[str]:
         """Lose the event of one delivery, or hand it over so many times more."""

@@ -50,14 +50,14 @@ def test_any_call_may_fail_in_any_way(course: Campaign, kinds: list[str], tried:
     pairs = befalls(course.points, kinds)
     if not ALL:
         pairs = random.Random(course.scenario.name).sample(pairs, min(FAULTS, len(pairs)))
-    broken, followed = [], len(course.followed)
+    broken, ends = [], course.ends
     for point, kind in pairs:
         _count(tried, f"calls, {kind}")
         broken += [f"{kind} at {point.call}: {found}" for found in course.befall(point, kind)]
     _count(
         tried,
-        "worlds that they left, no two alike, each followed to its end",
-        len(course.followed) - followed,
+        "courses after them to the end, the others having come to a world on one of these",
+        course.ends - ends,
     )
     assert broken == []
 
@@ -101,8 +101,8 @@ def test_storms_pass(course: Campaign, tried: dict[str, int]) -> None:
 def test_a_fault_that_nothing_heals_is_found(course: Campaign) -> None:
     (point,) = (point for point in course.points if point.call.operation == "CreateModelCustomizationJob")
     assert course.befall(point, "crash after") == []
-    course.followed.clear()
-    with mock.patch.object(watch, "_heal", lambda *_: False):
+    unheard = mock.patch.object(watch, "_heal", lambda *_: False)
+    with unheard, mock.patch.dict(course.followed, clear=True):
         found = course.befall(point, "crash after")
     assert any("is ACCEPTED and not PROMOTED" in each for each in found)
     assert "a run is still open" in found

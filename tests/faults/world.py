@@ -296,28 +296,34 @@ class World(Cloud):
         place = told[0] if told else self.pick(len(self.pending))
         self.deliver(self.pending.pop(place))
 
-    def drive(self, watching: Watching | None = None, before: Callable[[], None] = lambda: None) -> None:
+    def drive(
+        self,
+        watching: Watching | None = None,
+        is_enough: Callable[[tuple[int, bool]], object] = lambda progress: False,
+    ) -> None:
         """Deliver what is pending, let Bedrock work and watch have its turns, until all is at rest.
 
         Parameters
         ----------
-        before : Callable[[], None]
-            Called before each delivery.
+        is_enough : Callable[[tuple[int, bool]], object]
+            Called before each delivery, with how many turns have been and whether all was at rest at the last one;
+            if it says so, there is no more.
         """
         watching = watching or Watching()
-        steps = watching.steps
-        last = self.turns + len(steps)
-        rested = False
-        while self.pending or self.turns < last:
+        steps = iter(watching.steps)
+        turns, rested = 0, False
+        while True:
             if self.pending:
-                before()
+                if is_enough((turns, rested)):
+                    return
                 self.step()
                 continue
             at_rest = not watching.all_of_them and self._at_rest(watching.until_retired)
-            if rested and at_rest:  # and the turn between has found nothing to do
+            later = next(steps, None)
+            if later is None or (rested and at_rest):  # and the turn between has found nothing to do
                 return
-            rested = at_rest
-            self.turn(_MINUTE if at_rest else steps[len(steps) - (last - self.turns)])
+            turns, rested = turns + 1, at_rest
+            self.turn(_MINUTE if at_rest else later)
 
     def _at_rest(self, until_retired: bool) -> bool:
         """Whether no run is known that watch has to heal or to retire; it gets one turn more nevertheless."""
@@ -351,12 +357,13 @@ class World(Cloud):
         table = _backend("dynamodb")[ACCOUNT][REGION].tables[TABLE]
         return [item.to_json()["Attributes"] for item in table.all_items()]
 
-    def objects(self) -> Iterator[tuple[str, str, bytes]]:
-        """Yield key, version id and content of every version of an object, and of delete markers, which are empty."""
+    def versions(self) -> dict[str, list[tuple[str, bytes]]]:
+        """Return by key the id and the content of every version of an object; a delete marker is empty."""
         bucket = _backend("s3")[ACCOUNT]["aws"].buckets[DATA_BUCKET]
-        for key, versions in bucket.keys.lists():
-            for one in versions:
-                yield key, str(one.version_id), getattr(one, "value", b"")
+        return {
+            key: [(str(one.version_id), getattr(one, "value", b"")) for one in versions]
+            for key, versions in bucket.keys.lists()
+        }
 
     def page(self) -> bytes:
         """Return the console as it stands there."""
