@@ -8,7 +8,7 @@ from signalbox.answer import Answer, serialisable_weights, without_quotations
 from signalbox.cost import room_for
 from signalbox.customization import Tuning
 from signalbox.dataset_profile import profile
-from signalbox.dataset_quality import assess, warnings
+from signalbox.dataset_quality import assess, longest_of, warnings
 from signalbox.dataset_reading import LISTED_PROBLEMS, Reading, most_invalid
 from signalbox.file_form import with_form
 from signalbox.golden_set import (
@@ -409,12 +409,12 @@ def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
             "whether the teacher looked at the queries and label them again, or raise it if they are right"
         )
     long = dataset.quality.get("long_answers")
-    if long and counts["labelled"] >= MIN_GOLDEN and 2 * long["longer"] >= long["answers"]:
+    if long and long["answers"] >= MIN_GOLDEN and 2 * long["longer"] >= long["answers"]:
         yield (
             f"{long['longer']:,} of the {long['answers']:,} answers are longer than "
             f"customization.max_response_tokens ({long['most']:,}) of the task, where the served student is cut off, "
-            f"so most of what it learns to say could not be used; raise it to {room_for(long['longest']):,} (the "
-            f"longest, line {long['lines'][0]}, has about {long['longest']:,} tokens), or shorten the answers"
+            f"so most of what it learns to say could not be used; raise it to {room_for(long['longest']):,} "
+            f"({longest_of(long)}), or shorten the answers"
         )
     trainable = counts["train"] if "bedrock" in task.candidates else sum(1 for r in dataset.train if r.answer)
     if trainable < limits.least:

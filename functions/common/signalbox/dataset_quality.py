@@ -12,6 +12,7 @@ from typing import Any
 
 from signalbox.answer import Answer
 from signalbox.cost import room_for, tokens_of
+from signalbox.customization import Customization
 from signalbox.golden_set import mean_weights
 from signalbox.grading import HIGHEST_GRADE, reward_of, rubric
 from signalbox.near_duplicates import SIMILARITY, Pair, groups, near_duplicates
@@ -68,7 +69,7 @@ def assess(
         "beyond_noise": _beyond_noise(by_query, near.pairs_of_records(), noise),
         **({} if isinstance(task.output, Labels) else _of_weights(answers)),
         "constant_answers": _constant(answers, task),
-        **({"long_answers": _long(answers, task.job.max_response_tokens)} if task.job else {}),
+        **({"long_answers": _long(answers, () if split_off else golden, task.job)} if task.job else {}),
         "scripts": _scripts(by_query),
     }
 
@@ -112,9 +113,9 @@ def warnings(findings: Mapping[str, Any]) -> Iterator[str]:
     if long and long["longer"]:
         yield (
             f"answers longer than customization.max_response_tokens ({long['most']:,}): {long['longer']:,} of "
-            f"{long['answers']:,}; the longest, line {long['lines'][0]}, has about {long['longest']:,} tokens. The "
-            "served student is cut off there, and JSON that is cut is no answer: raise it to "
-            f"{room_for(long['longest']):,}, as numbers have more tokens than the estimate, or shorten them"
+            f"{long['answers']:,}; {longest_of(long)}. The served student is cut off there, and an answer that is cut "
+            f"is none: raise it to {room_for(long['longest']):,}, as numbers have more tokens than the estimate, or "
+            "shorten them"
         )
     if constant["unused"]:
         yield f"labels or signals of the task that never lead: {', '.join(constant['unused'])}"
@@ -304,17 +305,28 @@ def _constant(answers: Sequence[Record], task: Task) -> dict[str, Any]:
     }
 
 
-def _long(answers: Sequence[Record], most: int) -> dict[str, Any]:
-    """Find the answers, by estimate, of more tokens than the served student may write."""
-    lengths = [(tokens_of([record.answer_text or ""]), record.line) for record in answers]
-    longer = sorted((-tokens, line) for tokens, line in lengths if tokens > most)
+def _long(answers: Sequence[Record], given: Sequence[Record], job: Customization) -> dict[str, Any]:
+    """Find the answers, by estimate, of more tokens than the served student may write; `given` is a golden set's."""
+    lengths = [
+        *((tokens_of([record.answer_text or ""]), record.line) for record in answers),
+        *((tokens_of([record.answer_text or ""]), None) for record in given),
+    ]
+    longer = [found for found in lengths if found[0] > job.max_response_tokens]
+    longer.sort(key=lambda found: -found[0])
     return {
-        "most": most,
+        "most": job.max_response_tokens,
         "answers": len(lengths),
         "longest": max((tokens for tokens, _ in lengths), default=0),
         "longer": len(longer),
         "lines": [line for _, line in longer[:EXAMPLES]],
     }
+
+
+def longest_of(long: Mapping[str, Any]) -> str:
+    """Say where the longest answer stands and how long it is."""
+    line = long["lines"][0]
+    where = "in the golden set" if line is None else f"line {line}"
+    return f"the longest, {where}, has about {long['longest']:,} tokens"
 
 
 def _as_said(answer: Answer) -> str:

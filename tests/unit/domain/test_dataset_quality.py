@@ -138,7 +138,7 @@ def test_answers_that_the_served_student_could_not_finish_are_warned_of() -> Non
     (warning,) = [each for each in dataset.warnings if "max_response_tokens" in each]
     assert warning == (
         "answers longer than customization.max_response_tokens (200): 3 of 153; the longest, line 152, has about "
-        f"{longest} tokens. The served student is cut off there, and JSON that is cut is no answer: raise it to "
+        f"{longest} tokens. The served student is cut off there, and an answer that is cut is none: raise it to "
         f"{math.ceil(1.5 * longest)}, as numbers have more tokens than the estimate, or shorten them"
     )
     assert dataset.reasons == []
@@ -166,6 +166,18 @@ def test_a_dataset_of_which_half_of_the_answers_would_be_cut_is_rejected(
             "served student is cut off, so most of what it learns to say could not be used; raise it to "
             f"{math.ceil(1.5 * longest)} (the longest, line 151, has about {longest} tokens), or shorten the answers"
         )
+
+
+def test_answers_of_a_given_golden_set_are_looked_at_too() -> None:
+    # Given prompts alone, and a golden set whose answers are longer than the task allows
+    long = b"".join(line(f"{CALM} {n}", explained(250)) for n in range(20))
+    golden = read_golden([long], task(), "golden.jsonl")
+    dataset = examine([prompts()], task(), golden, "golden.jsonl")
+    # Then the dataset is rejected, since what the student is measured by could not be said
+    found = dataset.quality["long_answers"]
+    assert (found["answers"], found["longer"], found["lines"]) == (20, 20, [None] * EXAMPLES)
+    (reason,) = dataset.reasons
+    assert "(the longest, in the golden set, has about" in reason
 
 
 def test_a_task_that_serves_no_model_of_bedrocks_cuts_no_answer() -> None:
