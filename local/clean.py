@@ -12,6 +12,7 @@ from signalbox.batch_inference import BatchInference
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.deployments import Committed
 from signalbox.events import EventBus
+from signalbox.failure import Failure
 from signalbox.generation import FOLDER as GENERATIONS
 from signalbox.generation import Generation, GenerationState
 from signalbox.generation_retention import erase
@@ -27,7 +28,8 @@ from signalbox.removal import (
     remove_unreadable,
     stop_jobs,
 )
-from signalbox.run import Failure, Part, Run, State, Superseded, now
+from signalbox.run import Part, Run, State, now
+from signalbox.run_table import Superseded
 from signalbox.store import RunStore
 
 PATIENCE_SECONDS = 120.0

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local import stack
 from local.console import PREFIX
 from local.settings import API_PORT, CREDENTIALS, HOST, PORT, REGION, STACK
-from signalbox.run import RunTable
+from signalbox.run_table import RunTable
 
 
 class NotReachable(Exception):

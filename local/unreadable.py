@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from signalbox.dataset_object import DatasetObject
 from signalbox.generation import Generation, GenerationState
 from signalbox.items import plain
-from signalbox.run import DatasetObject, Run, State, run_id_for, task_of
+from signalbox.run import Run, State, run_id_for, task_of
 from signalbox.store import Version
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from botocore.exceptions import ClientError
 
-from signalbox.run import DatasetObject
+from signalbox.dataset_object import DatasetObject
 from signalbox.task import Task
 
 BUCKET = "signalbox-data"

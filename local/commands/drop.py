@@ -13,7 +13,8 @@ from local.client import App, NotReachable
 from local.commands.options import EXIT_CODES, UsageError, add_output, add_ports, app_of, command, print_json
 from local.progress import as_json, follow, waits
 from local.settings import DEFAULT_TASK
-from signalbox.run import DatasetObject, Run, State, run_id_for
+from signalbox.dataset_object import DatasetObject
+from signalbox.run import Run, State, run_id_for
 from signalbox.task import is_task_name
 
 

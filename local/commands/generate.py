@@ -18,9 +18,10 @@ from local.commands.options import EXIT_CODES, UsageError, add_output, add_ports
 from local.generations import ending, figures
 from local.progress import POLL_SECONDS, as_json
 from local.settings import DEFAULT_TASK
+from signalbox.dataset_object import DatasetObject
 from signalbox.generation import Generation, GenerationState, GenerationTable
 from signalbox.generation_request import NAME, GenerationRequest
-from signalbox.run import DatasetObject, State, run_id_for
+from signalbox.run import State, run_id_for
 from signalbox.task import Task
 
 _EXIT_CODES = {

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from signalbox import console
-from signalbox.run import Failure, Moment, Run, State
+from signalbox.failure import Failure
+from signalbox.run import Moment, Run, State
 from tests.builders import dataset_object
 from tests.e2e.harness import LocalApp, labelled, push_small_tasks, until
 

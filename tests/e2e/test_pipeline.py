@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from signalbox.run import DatasetObject, run_id_for
+from signalbox.dataset_object import DatasetObject
+from signalbox.run import run_id_for
 from tests.e2e.harness import PROJECT
 
 

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from signalbox.run import DatasetObject, run_id_for
+from signalbox.dataset_object import DatasetObject
+from signalbox.run import run_id_for
 from tests.e2e.harness import SMALL_PROMPT, push_small_task, until
 
 TUNED = """customization:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from signalbox.run import DatasetObject, run_id_for
+from signalbox.dataset_object import DatasetObject
+from signalbox.run import run_id_for
 from tests.e2e.harness import PROJECT, free_port, push_small_tasks, until
 
 

@@ -25,7 +25,9 @@ from botocore.config import Config
 from signalbox import pipeline
 from signalbox.bedrock import Bedrock
 from signalbox.events import EventBus
-from signalbox.run import Live, Run, RunTable, State, run_id_for
+from signalbox.live import Live
+from signalbox.run import Run, State, run_id_for
+from signalbox.run_table import RunTable
 from signalbox.store import STUDENT, RunStore
 from tests.builders import client_error, dataset_object, http_request, object_created, task_yaml
 from tests.scripted_bedrock import REGION, ScriptedBedrock

@@ -12,7 +12,8 @@ import pytest
 from local import client as module
 from local.client import App
 from local.commands import main
-from signalbox.run import Failure, Part, State
+from signalbox.failure import Failure
+from signalbox.run import Part, State
 from tests.builders import labelled, spec
 from tests.integration.cloud import BUS, TABLE, Cloud
 from tests.integration.ended_runs import held, promoted

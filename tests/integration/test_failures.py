@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from signalbox.run import Failure, Run, State
+from signalbox.failure import Failure
+from signalbox.run import Run, State
 from tests.builders import client_error, labelled, spec, truth
 from tests.integration.cloud import Cloud
 from tests.scripted_bedrock import ACTIVE

@@ -5,7 +5,8 @@ from unittest import mock
 
 import pytest
 
-from signalbox.run import Run, RunTable, State
+from signalbox.run import Run, State
+from signalbox.run_table import RunTable
 from signalbox.store import REPORT, RunStore
 from tests.builders import client_error, labelled, pipeline_event, spec
 from tests.integration.cloud import Cloud

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from signalbox.failure import Failure
 from signalbox.release import Expense
-from signalbox.run import Failure, Run, State
+from signalbox.run import Run, State
 from signalbox.store import METRICS
 from tests.builders import QUERIES, labelled, spec
 from tests.integration.cloud import Cloud

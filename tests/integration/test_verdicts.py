@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from signalbox.run import Run, State, Superseded
+from signalbox.run import Run, State
+from signalbox.run_table import Superseded
 from signalbox.store import STUDENT
 from signalbox.transactions import Transactions
 from tests.builders import (

@@ -12,11 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.batch_inference import AT_WORK, BatchInference
 from signalbox.bedrock import REFUSED, Busy
+from signalbox.failure import PermanentFailure
 from signalbox.generation_work import TimeUp, Work, folder_of
 from signalbox.labelling import Answers, Question, line_to_ask, output_lines, teacher_of
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
-from signalbox.run import PermanentFailure
 
 AT_WORK_SECONDS = 600
 """How long one invocation asks; the next goes on. The function has 900 seconds, of which other work needs some."""

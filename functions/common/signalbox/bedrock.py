@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
 from signalbox.customization import Customization, Distillation, FineTuning
-from signalbox.models import FoundationModel
-from signalbox.run import PermanentFailure
+from signalbox.failure import PermanentFailure
 
 BUSY = frozenset({"ThrottlingException", "ServiceQuotaExceededException", "TooManyRequestsException"})
 REFUSED = frozenset({"ValidationException", "AccessDeniedException", "ResourceNotFoundException"})
@@ -29,6 +29,15 @@ UNTRAINED_TOKENS = 500
 
 class Busy(RuntimeError):
     """Bedrock throttles, or a quota is used up: what was asked for is to be asked again later."""
+
+
+@dataclass(frozen=True)
+class FoundationModel:
+    """What GetFoundationModel says of a model that we look at."""
+
+    legacy: bool
+    end_of_life: datetime | None
+    customizations: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
+from signalbox.dataset_object import NO_TASK
 from signalbox.generation import Generation, GenerationState
 from signalbox.live import Live
 from signalbox.measures import grades_in_words, mattering
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
-from signalbox.run import NO_TASK, Moment, Run, State, now
+from signalbox.run import Moment, Run, State, now
 from signalbox.wording import dollars, duration, harmless
 
 REFRESH_SECONDS = 5

@@ -1,6 +1,7 @@
 """A person's decision: a run is promoted, released or ended, or a task rolled back, because somebody says so."""
 
 from signalbox.events import Asked, OperatorRequest
+from signalbox.failure import Failure
 from signalbox.live import Live
 from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
@@ -8,7 +9,8 @@ from signalbox.promote import RACES, pointer_of, with_summary
 from signalbox.publication import complete
 from signalbox.release import Awaited
 from signalbox.rollback import NotPossible, require_deployment, roll_back
-from signalbox.run import PROMOTABLE, Failure, Run, State, Superseded, task_of
+from signalbox.run import PROMOTABLE, Run, State, task_of
+from signalbox.run_table import Superseded
 from signalbox.store import TASK, VALIDATION
 
 

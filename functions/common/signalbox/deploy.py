@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from signalbox import throughput
 from signalbox.events import Event
+from signalbox.failure import PermanentFailure
 from signalbox.pipeline import Pipeline, step
 from signalbox.release import Expense
-from signalbox.run import PermanentFailure, Run, State, now
+from signalbox.run import Run, State, now
 
 _STEP = "deploy"
 _NOT_YET_KNOWN = timedelta(minutes=15)

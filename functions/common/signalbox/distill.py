@@ -9,12 +9,13 @@ from signalbox.answer import Answer
 from signalbox.budget import Excess, excess_of_job
 from signalbox.customization import Customization, ReinforcementFineTuning, Tuning, Type
 from signalbox.events import Event
+from signalbox.failure import PermanentFailure
 from signalbox.models import check_customization
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline, step
 from signalbox.reinforcement import write_reinforcement_records
 from signalbox.release import Expense
-from signalbox.run import PermanentFailure, Run, State
+from signalbox.run import Run, State
 from signalbox.settings import setting
 from signalbox.store import (
     CUSTOMIZATION,

@@ -10,10 +10,11 @@ from signalbox import judging
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.candidate import Candidate, Refused, answers_in_time, answers_of, candidates_of, measure
 from signalbox.events import Event
+from signalbox.failure import PermanentFailure
 from signalbox.gates import STAND_IN
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record
-from signalbox.run import PermanentFailure, Run, State
+from signalbox.run import Run, State
 from signalbox.run_metrics import count_judge_failure
 from signalbox.scoring import Prediction, compare, measure_of_difference
 from signalbox.settings import setting

@@ -11,8 +11,9 @@ from aws_lambda_powertools.utilities.parser.models import (
 )
 from pydantic import BaseModel
 
+from signalbox.dataset_object import DatasetObject
 from signalbox.generation import BATCH_NAME, Generation
-from signalbox.run import DatasetObject, Run, State, is_run_id
+from signalbox.run import Run, State, is_run_id
 from signalbox.task import is_task_name
 from signalbox.wording import shortened
 

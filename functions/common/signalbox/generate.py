@@ -9,6 +9,8 @@ from signalbox import requested_dataset, unlabelled_dataset
 from signalbox.asking import ask
 from signalbox.batch_inference import MAX_FILE_BYTES
 from signalbox.bedrock import Busy
+from signalbox.dataset_object import DatasetObject
+from signalbox.failure import PermanentFailure
 from signalbox.generation import Generation, GenerationState
 from signalbox.generation_report import report, summary
 from signalbox.generation_work import REPORT, TimeUp, Work
@@ -17,7 +19,8 @@ from signalbox.labelling_cost import in_words, way_of
 from signalbox.observability import annotate, discreet, logger
 from signalbox.pipeline import Pipeline
 from signalbox.prepared import Finished, file_size
-from signalbox.run import DatasetObject, PermanentFailure, Superseded, run_id_for, task_of
+from signalbox.run import run_id_for, task_of
+from signalbox.run_table import Superseded
 from signalbox.spec import TaskError
 
 _LISTED_REASONS = 20

@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from signalbox.dataset_object import DatasetObject
+from signalbox.failure import Failure
 from signalbox.items import condition_of, item_of, plain, readable, update_of
 from signalbox.observability import logger
-from signalbox.run import DatasetObject, Failure, RunTable, Superseded, now, run_id_for
+from signalbox.run import now, run_id_for
+from signalbox.run_table import RunTable, Superseded
 
 FOLDER, PREFIX = "generations", "GENERATION#"
 DATASETS = "datasets/"

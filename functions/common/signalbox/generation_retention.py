@@ -9,7 +9,8 @@ from signalbox.live import Live
 from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
 from signalbox.retention import RUN_AGE
-from signalbox.run import Superseded, now, task_of
+from signalbox.run import now, task_of
+from signalbox.run_table import Superseded
 from signalbox.task import Retention, Task
 
 _PURPOSE, _ALL = "retention of generations", "all tasks"

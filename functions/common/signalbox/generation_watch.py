@@ -3,10 +3,12 @@
 from datetime import datetime, timedelta
 
 from signalbox.attempt import in_vain
+from signalbox.failure import Failure
 from signalbox.generation import Generation, GenerationState
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
-from signalbox.run import Failure, Superseded, run_id_for
+from signalbox.run import run_id_for
+from signalbox.run_table import Superseded
 
 _SWEPT = timedelta(days=1)
 _WAITING, _OTHERWISE = timedelta(hours=26), timedelta(hours=3)

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any
 
 from signalbox.attempt import found_trouble, found_waiting
+from signalbox.failure import PermanentFailure
 from signalbox.generation import FOLDER, Generation, GenerationState
 from signalbox.generation_request import GenerationRequest, Labelling
 from signalbox.labelling import Question, output_lines, questions
 from signalbox.pipeline import Pipeline
 from signalbox.prepared import Prepared
-from signalbox.run import PermanentFailure, now
+from signalbox.run import now
 from signalbox.store import TASK, RunStore
 from signalbox.synthetic_queries import Query
 from signalbox.task import Task

@@ -12,7 +12,7 @@ from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.promote import RACES
 from signalbox.rollback import NotPossible, roll_back
-from signalbox.run import Superseded
+from signalbox.run_table import Superseded
 
 SERVICE = "route"
 """The router's figures have the dimensions service and task (`route_metrics`)."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Protocol
 
+from signalbox.bedrock import FoundationModel
 from signalbox.customization import NOVA_2_LITE, Customization, Distillation, Type, foundation_id
-from signalbox.run import PermanentFailure
+from signalbox.failure import PermanentFailure
 from signalbox.task import Deployment
 
 _STEP = "distill"
@@ -102,15 +103,6 @@ REGIONS = {"amazon": "us-east-1", "meta": "us-west-2"}
 """By provider, the one region that customizes its models."""
 
 ENDS_OF_LIFE = {"amazon.nova-premier-v1:0": date(2026, 9, 14)}
-
-
-@dataclass(frozen=True)
-class FoundationModel:
-    """What GetFoundationModel says of a model that we look at."""
-
-    legacy: bool
-    end_of_life: datetime | None
-    customizations: frozenset[str]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 from botocore.config import Config
 
+from signalbox.dataset_object import NO_TASK
 from signalbox.events import OPERATOR_SOURCE, Asked, Event, PipelineEvent
 from signalbox.generation import FOLDER
 from signalbox.generation_mail import WRITERS as OF_GENERATIONS
 from signalbox.measures import grades_in_words, mattering
 from signalbox.release import Expense
-from signalbox.run import NO_TASK, is_run_id
+from signalbox.run import is_run_id
 from signalbox.store import REPORT
 from signalbox.task import is_task_name
 from signalbox.wording import difference, harmless, shortened

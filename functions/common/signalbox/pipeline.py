@@ -14,12 +14,14 @@ from signalbox.attention import Attention
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.deployments import Deployments
 from signalbox.events import Event, EventBus
+from signalbox.failure import Failure, PermanentFailure
 from signalbox.generation import Generation, GenerationState, GenerationTable
 from signalbox.observability import annotate, discreet, logger
 from signalbox.records import Record, read_records
 from signalbox.release import Awaited, Expense
-from signalbox.run import Failure, PermanentFailure, Run, RunTable, State, Superseded, now, task_of
+from signalbox.run import Run, State, now, task_of
 from signalbox.run_metrics import count_generation, count_transition
+from signalbox.run_table import RunTable, Superseded
 from signalbox.settings import setting
 from signalbox.store import TASK, RunStore
 from signalbox.task import Task

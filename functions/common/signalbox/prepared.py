@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalbox.dataset_object import DatasetObject
 from signalbox.generation_request import Labelling
 from signalbox.labelling import Question, line_to_ask, output_lines
-from signalbox.run import DatasetObject
 from signalbox.synthetic_queries import Query
 from signalbox.task import Task
 

@@ -10,7 +10,8 @@ from signalbox.live import Live
 from signalbox.measures import grades, headline
 from signalbox.pipeline import Pipeline, step
 from signalbox.publication import COMPARISONS, complete, measured_in, read
-from signalbox.run import Run, State, Superseded, now
+from signalbox.run import Run, State, now
+from signalbox.run_table import Superseded
 from signalbox.store import COMPARISON, STUDENT, VALIDATION
 from signalbox.throughput import price_of
 

@@ -12,10 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.bedrock import REFUSED, Busy
 from signalbox.cost import tokens_of
+from signalbox.failure import PermanentFailure
 from signalbox.generation_request import GenerationRequest, names_of
 from signalbox.generation_work import TimeUp, Work
 from signalbox.labelling import Tokens, teacher_of, tokens_in
-from signalbox.run import PermanentFailure
 from signalbox.synthetic_queries import Query, Selection
 from signalbox.task import Task
 

@@ -7,9 +7,9 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 
+from signalbox.failure import PermanentFailure
 from signalbox.records import Problem, Record, read_records
 from signalbox.reward import REFERENCE, reference_answer
-from signalbox.run import PermanentFailure
 from signalbox.store import REINFORCEMENT, RunStore
 from signalbox.task import Task
 

@@ -5,6 +5,8 @@ import tempfile
 from signalbox.balance import Balanced, balance
 from signalbox.batch_inference import MAX_RECORDS as MAX_ANSWERS
 from signalbox.dataset import GoldenError
+from signalbox.dataset_object import NO_TASK, DatasetObject
+from signalbox.failure import PermanentFailure
 from signalbox.generation_request import GenerationRequest
 from signalbox.generation_work import REQUEST, Work
 from signalbox.golden_set import MIN_GOLDEN, golden_size, least_to_split
@@ -15,7 +17,7 @@ from signalbox.prepared import Finished, Prepared
 from signalbox.query_sources import gather, wanted_by
 from signalbox.query_writing import expense, write
 from signalbox.records import Record
-from signalbox.run import NO_TASK, DatasetObject, PermanentFailure, run_id_for
+from signalbox.run import run_id_for
 from signalbox.spec import TaskError
 from signalbox.synthetic_queries import Selection
 from signalbox.task import Task

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from signalbox.bedrock import Busy
+from signalbox.dataset_object import NO_TASK
 from signalbox.deployments import Committed
 from signalbox.events import Event
 from signalbox.live import Live
@@ -10,7 +11,8 @@ from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
 from signalbox.removal import at_work_until, remove_at_bedrock, remove_run
 from signalbox.retention import is_idle_throughput, surplus
-from signalbox.run import NO_TASK, Part, Run, Superseded, now, task_of
+from signalbox.run import Part, Run, now, task_of
+from signalbox.run_table import Superseded
 from signalbox.task import Retention, Task
 
 _PURPOSE = "retention"

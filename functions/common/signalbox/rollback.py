@@ -9,7 +9,8 @@ from signalbox.observability import annotate, logger
 from signalbox.pipeline import Pipeline
 from signalbox.promote import pointer_of
 from signalbox.publication import complete
-from signalbox.run import Run, State, Superseded, now
+from signalbox.run import Run, State, now
+from signalbox.run_table import Superseded
 from signalbox.store import TASK, VALIDATION
 
 

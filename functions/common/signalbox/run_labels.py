@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from signalbox.budget import Excess
+from signalbox.dataset_object import DatasetObject
+from signalbox.failure import PermanentFailure
 from signalbox.generation import GenerationState
 from signalbox.labelling import teacher_of
 from signalbox.labelling_cost import excess_of_labels, in_words
 from signalbox.pipeline import Pipeline
 from signalbox.release import Expense
-from signalbox.run import DatasetObject, PermanentFailure, Run, State, Superseded
+from signalbox.run import Run, State
+from signalbox.run_table import Superseded
 from signalbox.store import TASK
 from signalbox.task import Patience
 from signalbox.unlabelled_dataset import Unlabelled, labelled_dataset

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
-from signalbox.run import NO_TASK, DatasetObject
+from signalbox.dataset_object import NO_TASK, DatasetObject
 
 TASK = "task.json"
 UNLABELLED = "unlabelled.json"

@@ -6,10 +6,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from signalbox.events import Asked, Event, OperatorRequest
+from signalbox.failure import Failure
 from signalbox.items import condition_of, item_of, plain, update_of
 from signalbox.live import LIVE_PREFIX, Live
 from signalbox.release import Awaited
-from signalbox.run import PROMOTABLE, Failure, Moment, Run, RunTable, State, now, transition
+from signalbox.run import PROMOTABLE, Moment, Run, State, now
+from signalbox.run_table import RunTable, transition
 
 REQUEST_PREFIX = "REQUEST#"
 _SETTLED: dict[str, Any] = {"outbox": None, "retired_at": None}

@@ -9,6 +9,8 @@ from pydantic import BaseModel
 
 from signalbox.answer import Answer
 from signalbox.dataset import Dataset
+from signalbox.dataset_object import DatasetObject
+from signalbox.failure import PermanentFailure
 from signalbox.generation import FOLDER
 from signalbox.generation_request import Labelling
 from signalbox.generation_work import LABELLED, Work
@@ -19,7 +21,6 @@ from signalbox.pipeline import Pipeline
 from signalbox.prepared import Finished, Prepared
 from signalbox.query import normalise
 from signalbox.records import Problem, Record, lines_of, read_records
-from signalbox.run import DatasetObject, PermanentFailure
 from signalbox.store import UNLABELLED
 from signalbox.synthetic_queries import Query
 from signalbox.task import Task

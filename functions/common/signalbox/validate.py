@@ -10,11 +10,12 @@ from typing import Any
 from signalbox.answer import without_quotations
 from signalbox.dataset import LISTED_PROBLEMS, Dataset, GoldenError, examine, too_large
 from signalbox.dataset_cost import add_cost
+from signalbox.dataset_object import NO_TASK, DatasetObject
 from signalbox.events import Event
 from signalbox.golden_sources import GivenSet, golden_of_live, golden_of_task, validation_set_of_task
 from signalbox.pipeline import Pipeline, step
 from signalbox.records import Record, shortened
-from signalbox.run import NO_TASK, DatasetObject, Run, State
+from signalbox.run import Run, State
 from signalbox.run_labels import LabellingRejected, have_labelled, labels_of
 from signalbox.spec import TaskError
 from signalbox.store import GOLDEN, TASK, TRAIN, VALIDATION, VALIDATION_SET

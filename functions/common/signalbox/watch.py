@@ -9,13 +9,15 @@ from signalbox import console, generation_retention
 from signalbox.attempt import in_vain
 from signalbox.deployments import is_provisioned
 from signalbox.events import RESULTS_FIRST, Event
+from signalbox.failure import Failure
 from signalbox.generation_watch import look_after
 from signalbox.observability import logger
 from signalbox.pipeline import Pipeline
 from signalbox.release import Awaited
 from signalbox.retirement import look_through
-from signalbox.run import Failure, Run, State, Superseded, run_id_for
+from signalbox.run import Run, State, run_id_for
 from signalbox.run_metrics import count_stalled
+from signalbox.run_table import Superseded
 
 _SWEPT = timedelta(days=1)
 _DROPPED, _OF_ALL_TASKS = "what was dropped", "all tasks"

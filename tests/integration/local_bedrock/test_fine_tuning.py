@@ -9,9 +9,9 @@ import pytest
 
 from signalbox.bedrock import Bedrock as Adapter
 from signalbox.customization import FineTuning
+from signalbox.failure import PermanentFailure
 from signalbox.losses import rows
 from signalbox.models import check_customization
-from signalbox.run import PermanentFailure
 from tests.integration.local_bedrock.conftest import KEYS
 
 BUCKET = "data-bucket"

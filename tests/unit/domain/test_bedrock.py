@@ -5,7 +5,7 @@ from botocore.exceptions import ClientError
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.customization import Customization, Distillation, FineTuning, ReinforcementFineTuning
-from signalbox.run import PermanentFailure
+from signalbox.failure import PermanentFailure
 from tests.builders import PROMPT, QUERIES, truth
 from tests.scripted_bedrock import ScriptedBedrock
 

@@ -11,7 +11,8 @@ from signalbox.candidate import ASKED_ALONE, REPEATS, Candidate, Refused, answer
 from signalbox.events import EventBus
 from signalbox.pipeline import Pipeline
 from signalbox.records import Record
-from signalbox.run import Run, RunTable
+from signalbox.run import Run
+from signalbox.run_table import RunTable
 from signalbox.scoring import Prediction
 from signalbox.store import RunStore
 from signalbox.task import Labels

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from signalbox import console
 from signalbox.bedrock import Bedrock
+from signalbox.dataset_object import NO_TASK, DatasetObject
 from signalbox.events import EventBus
+from signalbox.failure import Failure
 from signalbox.generation import Generation, GenerationState
 from signalbox.live import Live
 from signalbox.pipeline import Pipeline
 from signalbox.release import Awaited, Expense
-from signalbox.run import NO_TASK, DatasetObject, Failure, Moment, Run, RunTable, State
+from signalbox.run import Moment, Run, State
+from signalbox.run_table import RunTable
 from signalbox.store import CONSOLE, RunStore
 from tests.builders import BUCKET, client_error, dataset_object, embedded_spec
 from tests.fakes import FakeEvents, FakeS3, FakeTable

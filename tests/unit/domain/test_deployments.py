@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from signalbox.bedrock import Bedrock, Busy
 from signalbox.deployments import Committed, Deployments
-from signalbox.run import PermanentFailure
+from signalbox.failure import PermanentFailure
 from signalbox.task import Deployment
 from tests.scripted_bedrock import ScriptedBedrock
 

@@ -6,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from signalbox.events import Event, EventBus, PipelineEvent, dataset_in, run_id_in
-from signalbox.run import Failure, RunTable, State
+from signalbox.failure import Failure
+from signalbox.run import State
+from signalbox.run_table import RunTable
 from tests.builders import dataset_object, job_ended, object_created, pipeline_event
 from tests.fakes import FakeEvents, FakeTable
 

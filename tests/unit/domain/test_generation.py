@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.generation import PREFIX, Generation, GenerationState, GenerationTable
-from signalbox.run import RunTable, Superseded
+from signalbox.run_table import RunTable, Superseded
 from tests.builders import dataset_object
 from tests.fakes import FakeTable
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from signalbox.generation import FOLLOWING, LEASE, Generation, GenerationState, GenerationTable
-from signalbox.run import RunTable, Superseded
+from signalbox.run_table import RunTable, Superseded
 from tests.builders import dataset_object
 from tests.fakes import FakeTable
 from tests.unit.template.stack import Stack

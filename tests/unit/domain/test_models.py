@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from signalbox.bedrock import FoundationModel
 from signalbox.customization import Customization, Distillation, FineTuning, ReinforcementFineTuning
-from signalbox.models import FoundationModel, check_customization, foundation_id
-from signalbox.run import PermanentFailure
+from signalbox.failure import PermanentFailure
+from signalbox.models import check_customization, foundation_id
 
 SOUND = FoundationModel(legacy=False, end_of_life=None, customizations=frozenset({"DISTILLATION"}))
 

@@ -6,7 +6,8 @@ from signalbox import pipeline as module
 from signalbox.bedrock import Bedrock
 from signalbox.events import EventBus
 from signalbox.pipeline import Pipeline
-from signalbox.run import Run, RunTable
+from signalbox.run import Run
+from signalbox.run_table import RunTable
 from signalbox.store import TASK, TRAIN, RunStore
 from tests.builders import BUCKET, QUERIES, dataset_object, labelled, task
 from tests.fakes import FakeEvents, FakeS3, FakeTable

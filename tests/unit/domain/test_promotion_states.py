@@ -18,7 +18,8 @@ from signalbox.pipeline import Pipeline
 from signalbox.promote import pointer_of
 from signalbox.retirement import look_through, retire
 from signalbox.rollback import NotPossible, roll_back
-from signalbox.run import Run, RunTable, State, Superseded, now
+from signalbox.run import Run, State, now
+from signalbox.run_table import RunTable, Superseded
 from signalbox.store import EVALUATION, METRICS, STUDENT, TASK, VALIDATION, RunStore
 from tests.builders import BUCKET, client_error, dataset_object, spec, task, task_yaml
 from tests.fakes import FakeEvents, FakeS3, FakeTable

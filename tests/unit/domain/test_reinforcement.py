@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.answer import parse_answer
+from signalbox.failure import PermanentFailure
 from signalbox.records import Record, read_records
 from signalbox.reinforcement import UnlabelledError, reinforcement_line, write_reinforcement_records
 from signalbox.reward import rewards
-from signalbox.run import PermanentFailure
 from signalbox.store import REINFORCEMENT, TRAIN, RunStore
 from tests.builders import BUCKET, LABELS, PROMPT, QUERIES, labels_spec, line, task, truth, weights_text
 from tests.fakes import FakeS3

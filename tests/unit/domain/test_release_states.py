@@ -12,7 +12,8 @@ from signalbox.decision import decide
 from signalbox.events import Asked, EventBus, OperatorRequest
 from signalbox.pipeline import Pipeline, step
 from signalbox.release import Expense
-from signalbox.run import Run, RunTable, State, Superseded
+from signalbox.run import Run, State
+from signalbox.run_table import RunTable, Superseded
 from signalbox.store import RunStore
 from signalbox.watch import watch
 from tests.builders import BUCKET, dataset_object

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.run import NO_TASK, TRANSITIONS, Failure, Live, Run, RunTable, State, Superseded, run_id_for
+from signalbox.dataset_object import NO_TASK
+from signalbox.failure import Failure
+from signalbox.live import Live
+from signalbox.run import TRANSITIONS, Run, State, run_id_for
+from signalbox.run_table import RunTable, Superseded
 from tests.builders import client_error, dataset_object
 from tests.fakes import FakeTable
 

@@ -9,7 +9,8 @@ from botocore.exceptions import ClientError
 
 from signalbox.events import NAME_OF_PERSON_LENGTH, REASON_LENGTH, Asked, OperatorRequest
 from signalbox.live import Live, Named
-from signalbox.run import Part, Run, RunTable, State, Superseded
+from signalbox.run import Part, Run, State
+from signalbox.run_table import RunTable, Superseded
 from signalbox.transactions import Transactions
 from tests.builders import client_error, dataset_object
 from tests.fakes import FakeTable

@@ -12,7 +12,8 @@ from signalbox.bedrock import Bedrock
 from signalbox.events import EventBus
 from signalbox.live import Live
 from signalbox.pipeline import Pipeline
-from signalbox.run import Moment, Run, RunTable, State
+from signalbox.run import Moment, Run, State
+from signalbox.run_table import RunTable
 from signalbox.store import RunStore
 from signalbox.task import Patience
 from signalbox.watch import watch

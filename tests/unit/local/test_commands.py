@@ -14,10 +14,11 @@ from local.client import App, NotReachable
 from local.commands import drop, main, parser
 from local.commands.options import EXIT_CODES, UsageError
 from local.progress import follow, job_phase, waits
+from signalbox.dataset_object import DatasetObject
 from signalbox.events import Asked
 from signalbox.measures import ABSENT
 from signalbox.release import Awaited, Expense
-from signalbox.run import DatasetObject, Moment, Run, State
+from signalbox.run import Moment, Run, State
 from signalbox.spec import TaskError
 
 START = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)

@@ -11,7 +11,8 @@ from local.commands.generate import follow, upload
 from local.commands.options import UsageError
 from local.tasks import lessons
 from signalbox.generation import GenerationState, GenerationTable
-from signalbox.run import RunTable, run_id_for
+from signalbox.run import run_id_for
+from signalbox.run_table import RunTable
 from signalbox.spec import TaskError
 from tests.builders import dataset_object, spec, task_yaml
 from tests.fakes import FakeTable
