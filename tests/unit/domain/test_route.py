@@ -1,7 +1,6 @@
 """The router's order of tiers, its budget and its memory, with a clock of the tests' own."""
 
 import threading
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -165,14 +164,12 @@ def test_a_student_that_is_slow_to_load_is_not_waited_for_longer_than_the_budget
     world.publish(spec(serve={"order": ["embedded", "prior"], "budget_ms": 100}), student=True)
     get_object = world.s3.get_object
     world.s3.objects["runs/clip-1/student/student.bin"] = student
-    world.s3.get_object = lambda **request: get_object(**request) if released.wait(10) else None
-    # When a query comes, then the prior answers it in time
-    started = time.perf_counter()
+    world.s3.get_object = lambda **request: get_object(**request) if released.wait(60) else None
+    # When a query comes, then the prior answers it before the student is there
     routed = world.ask()
-    elapsed_ms = (time.perf_counter() - started) * 1000
+    assert not world.router._known["clip-search"].loading.done()
     released.set()
     assert (routed.source, routed.passed_over) == ("prior", {"embedded": "not loaded"})
-    assert elapsed_ms < 100 + 50
     # When it has arrived, then it answers, without being loaded anew
     world.router._known["clip-search"].loading.result(timeout=10)
     world.s3.objects.clear()
