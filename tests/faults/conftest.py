@@ -4,10 +4,23 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from signalbox.dataset import examine
 from signalbox.training import train
 from tests.builders import labelled, task
+
+
+class ByScenario(LoadScopeScheduling):
+    """Lets one process try all faults of a scenario, as what is known of a course serves those after it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("[")[2].partition("-")[0].rstrip("]") or nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByScenario | None:
+    """Take the place of `--dist loadgroup`, and of no other."""
+    return ByScenario(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,7 @@ WANTED = os.environ.get("FAULTS", "3")
 ALL = WANTED == "all"
 FAULTS = 0 if ALL else int(WANTED)
 LOSSES, ORDERS, STORMS = (1000, 100, 30) if ALL else (1 + FAULTS // 8, 1 + FAULTS // 4, 1 + FAULTS // 8)
-COURSES = [
-    pytest.param(scenario, id=scenario.name, marks=pytest.mark.xdist_group(scenario.name))
-    for scenario in SCENARIOS
-]
+COURSES = [pytest.param(scenario, id=scenario.name) for scenario in SCENARIOS]
 
 
 @pytest.fixture(scope="module")
