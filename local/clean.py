@@ -74,12 +74,12 @@ def remove(app: App, inventory: Inventory, say: Callable[[str], None], *, wait: 
     ended = [
         holding
         for holding in inventory.holdings
-        if attempt(holding.run_id, lambda one=holding: _end(one, inventory.pointers, pipeline), "given up")
+        if attempt(holding.id, lambda one=holding: _end(one, inventory.pointers, pipeline), "given up")
     ]
     for holding in ended:
-        attempt(holding.run_id, lambda one=holding: _remove(one, pipeline, app, wait))
+        attempt(holding.id, lambda one=holding: _remove(one, pipeline, app, wait))
     for making in inventory.makings:
-        attempt(making.generation_id, lambda one=making: _remove_making(one, pipeline, wait))
+        attempt(making.id, lambda one=making: _remove_making(one, pipeline, wait))
     forget([key for key in inventory.items if key not in pointers])
     return left
 
@@ -117,10 +117,10 @@ def _remove(holding: Holding, pipeline: Pipeline, app: App, wait: bool) -> None:
     """Remove one run that was given up: Bedrock's things go, its objects, its item."""
     run = holding.run
     if run is None:
-        pipeline.store.delete_run(holding.run_id)
+        pipeline.store.delete_run(holding.id)
     elif holding.unread:
         _patiently(lambda: remove_unreadable(run, pipeline), wait)
-        app.run_items.delete_item(Key={"id": holding.run_id})
+        app.run_items.delete_item(Key={"id": holding.id})
     else:
         remove_run(
             _patiently(
@@ -140,7 +140,7 @@ def _remove_making(making: Making, pipeline: Pipeline, wait: bool) -> None:
         version for version in making.versions if not version.key.startswith(f"{GENERATIONS}/")
     )
     if generation is None:
-        pipeline.store.folder(GENERATIONS).delete_run(making.generation_id)
+        pipeline.store.folder(GENERATIONS).delete_run(making.id)
         return
     rests = not generation.state.ended and not generation.is_held(now())
     if not generation.state.ended and not making.unread:

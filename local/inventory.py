@@ -1,6 +1,6 @@
 """What an app has made, by run and generation: what there is to be removed, and what a person's words spare."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,75 +18,82 @@ _UNCLEAR = "unknown"
 
 
 @dataclass
-class Holding:
-    """What there is of one run.
+class Made:
+    """What there is of a run or a generation.
 
     Attributes
     ----------
-    run : Run | None
-        None where only objects are left.
     unread : str
         Which attributes of its item cannot be read, "" if all can.
-    live : str
-        "live", "previous", "unknown" if nobody can tell, or "".
     versions : list[Version]
-        All versions of its objects, its dataset's with them.
+        All versions of its objects, with the one that began it.
     """
 
-    run_id: str
-    run: Run | None = None
+    id: str
     unread: str = ""
-    live: str = ""
     versions: list[Version] = field(default_factory=list)
 
     @property
     def task(self) -> str:
         """The task that it is of."""
-        return self.run.task if self.run else task_of(self.run_id)
+        return task_of(self.id)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what a person is shown."""
-        gone = self.run.gone if self.run else Part.MODEL
+    def shown(self, state: str) -> dict[str, Any]:
+        """Return what a person is shown of either."""
         return {
-            "run_id": self.run_id,
             "task": self.task,
-            "state": _state(self.run, self.unread),
-            "live": self.live,
-            "deployment": bool(self.run and self.run.deployment_arn and gone < Part.DEPLOYMENT),
-            "model": bool(self.run and self.run.model_arn and gone < Part.MODEL),
+            "state": "unreadable" if self.unread else state,
             "objects": len(self.versions),
             "bytes": sum(version.size for version in self.versions),
         }
 
 
 @dataclass
-class Making:
-    """What there is of one generation, its request with it; the generation is None where only objects are left."""
+class Holding(Made):
+    """What there is of one run.
 
-    generation_id: str
-    generation: Generation | None = None
-    unread: str = ""
-    versions: list[Version] = field(default_factory=list)
+    Attributes
+    ----------
+    run : Run | None
+        None where only objects are left.
+    live : str
+        "live", "previous", "unknown" if nobody can tell, or "".
+    """
+
+    run: Run | None = None
+    live: str = ""
 
     @property
     def task(self) -> str:
         """The task that it is of."""
-        return task_of(self.generation_id)
+        return self.run.task if self.run else super().task
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a person is shown."""
+        gone = self.run.gone if self.run else Part.MODEL
+        return {
+            "run_id": self.id,
+            **self.shown(self.run.state if self.run else ""),
+            "live": self.live,
+            "deployment": bool(self.run and self.run.deployment_arn and gone < Part.DEPLOYMENT),
+            "model": bool(self.run and self.run.model_arn and gone < Part.MODEL),
+        }
+
+
+@dataclass
+class Making(Made):
+    """What there is of one generation; the generation is None where only objects are left."""
+
+    generation: Generation | None = None
 
     def belongs_to(self, run_ids: Collection[str]) -> bool:
         """Tell whether it made or labelled the dataset of one of these runs."""
         made = self.generation.run_id if self.generation else ""
-        return self.generation_id in run_ids or made in run_ids
+        return self.id in run_ids or made in run_ids
 
     def as_json(self) -> dict[str, Any]:
         """Return what a person is shown."""
-        return {
-            "generation_id": self.generation_id,
-            "task": self.task,
-            "state": _state(self.generation, self.unread),
-            "objects": len(self.versions),
-            "bytes": sum(version.size for version in self.versions),
-        }
+        return {"generation_id": self.id, **self.shown(self.generation.state if self.generation else "")}
 
 
 @dataclass
@@ -102,10 +109,10 @@ class Inventory:
     """
 
     holdings: list[Holding]
-    versions: list[Version]
-    items: list[str]
+    makings: list[Making]
     pointers: dict[str, Live]
-    makings: list[Making] = field(default_factory=list)
+    versions: list[Version] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -138,66 +145,51 @@ def take_inventory(
     """
     items, versions = _items(app), list(RunStore(app.objects, app.bucket).versions(""))
     pointers, unclear = _pointers(items)
-    holdings = _holdings(items, pointers, unclear, versions, app.bucket)
-    wanted = [
-        holding
-        for holding in holdings
-        if (not run_id or holding.run_id == run_id) and (not task or holding.task == task)
-    ]
-    kept = [holding for holding in wanted if holding.live and holding.task not in with_live]
-    spared = {name for name in (*pointers, *unclear) if name not in with_live}
-    inventory = Inventory(
-        [holding for holding in wanted if holding not in kept],
-        [],
-        [],
-        {name: live for name, live in pointers.items() if name in with_live},
-    )
+    spared = {*pointers, *unclear} - {*with_live}
     served = {run for name in spared & pointers.keys() for run in pointers[name].run_ids}
-    inventory.makings = [
-        making
-        for making in _makings(items, versions, app.bucket)
-        if (not run_id or making.generation_id == run_id)
-        and (not task or making.task == task)
-        and making.task not in spared & unclear
-        and not making.belongs_to(served)
-    ]
+
+    def is_named(one: Made) -> bool:
+        return (not run_id or one.id == run_id) and (not task or one.task == task)
+
+    holdings = _holdings(items, pointers, unclear, versions, app.bucket)
+    wanted = [holding for holding in holdings if is_named(holding)]
+    inventory = Inventory(
+        holdings=[holding for holding in wanted if not (holding.live and holding.task in spared)],
+        makings=[
+            making
+            for making in _makings(items, versions, app.bucket)
+            if is_named(making) and making.task not in spared & unclear and not making.belongs_to(served)
+        ],
+        pointers={name: live for name, live in pointers.items() if name in with_live},
+    )
     if not run_id:
-        of_runs = {
-            (version.key, version.version_id)
-            for one in (*holdings, *inventory.makings)
-            for version in one.versions
-        }
+        owned = {version for one in (*holdings, *inventory.makings) for version in one.versions}
         inventory.versions = [
-            version
-            for version in versions
-            if (version.key, version.version_id) not in of_runs and _is_of(version.key, task, spared)
+            version for version in versions if version not in owned and _is_of(version.key, task, spared)
         ]
         inventory.items = sorted(
             key
             for key, item in items.items()
             if "#" in key and not key.startswith(GENERATION_PREFIX) and _item_is_of(key, item, task, spared)
         )
-    concerned = {holding.task for holding in wanted} if run_id else {task} if task else unclear
+    concerned = {task_of(run_id)} if run_id else {task} if task else unclear
     inventory.left = [_unclear(name) for name in sorted(unclear & spared & concerned)]
     if task:
         _leave_unreadable(inventory)
-    return inventory, kept
+    return inventory, [holding for holding in wanted if holding.live and holding.task in spared]
 
 
 def _leave_unreadable(inventory: Inventory) -> None:
     """Leave what cannot be read, unless everything goes or it is named itself: more may belong to it than is known."""
-    for holding in [one for one in inventory.holdings if one.unread]:
-        inventory.holdings.remove(holding)
-        inventory.left.append(_unread(holding.run_id, holding.unread))
-    for making in [one for one in inventory.makings if one.unread]:
-        inventory.makings.remove(making)
-        inventory.left.append(_unread(making.generation_id, making.unread))
+    inventory.left += [_unread(one) for one in (*inventory.holdings, *inventory.makings) if one.unread]
+    inventory.holdings = [holding for holding in inventory.holdings if not holding.unread]
+    inventory.makings = [making for making in inventory.makings if not making.unread]
 
 
-def _unread(name: str, what: str) -> str:
+def _unread(one: Made) -> str:
     return (
-        f"{name}: unreadable ({what}), perhaps of another version of the app; named itself, or with --everything, "
-        "it is deleted with all that can be found of it"
+        f"{one.id}: unreadable ({one.unread}), perhaps of another version of the app; named itself, or with "
+        "--everything, it is deleted with all that can be found of it"
     )
 
 
@@ -208,29 +200,29 @@ def _unclear(task: str) -> str:
     )
 
 
-def _state(one: Run | Generation | None, unread: str) -> str:
-    return "unreadable" if unread else one.state if one else ""
-
-
 def _makings(items: dict[str, dict[str, Any]], versions: list[Version], bucket: str) -> list[Making]:
     makings: dict[str, Making] = {}
+    requests: dict[tuple[str, str | None], str] = {}
     for key, item in items.items():
         if key.startswith(GENERATION_PREFIX):
             one = key.removeprefix(GENERATION_PREFIX)
-            makings[one] = Making(one, *unreadable.generation_of(one, item, versions, bucket))
-    requests = {
-        (one.generation.request.key, one.generation.request.version_id): one.generation_id
-        for one in makings.values()
-        if one.generation
-    }
+            generation, unread = unreadable.generation_of(one, item, versions, bucket)
+            makings[one] = Making(one, unread, generation=generation)
+            requests[generation.request.key, generation.request.version_id] = one
+    for version, owner in _owned(versions, GENERATIONS, requests):
+        makings.setdefault(owner, Making(owner)).versions.append(version)
+    return sorted(makings.values(), key=lambda making: making.id)
+
+
+def _owned(
+    versions: Iterable[Version], folder: str, begun: dict[tuple[str, str | None], str]
+) -> Iterator[tuple[Version, str]]:
+    """Yield the versions that belong to somebody, by the folder of ids in which they lie or because they began it."""
     for version in versions:
-        folder, *rest = version.key.split("/")
-        owner = requests.get((version.key, version.version_id))
-        if folder == GENERATIONS and len(rest) > 1:
-            owner = rest[0]
+        first, *rest = version.key.split("/")
+        owner = rest[0] if first == folder and len(rest) > 1 else begun.get((version.key, version.version_id))
         if owner:
-            makings.setdefault(owner, Making(owner)).versions.append(version)
-    return sorted(makings.values(), key=lambda making: making.generation_id)
+            yield version, owner
 
 
 def _items(app: App) -> dict[str, dict[str, Any]]:
@@ -265,28 +257,22 @@ def _holdings(
     versions: list[Version],
     bucket: str,
 ) -> list[Holding]:
-    holdings = {
-        key: Holding(key, *unreadable.run_of(key, item, versions, bucket))
-        for key, item in items.items()
-        if "#" not in key
-    }
-    datasets = {
-        (one.run.dataset.key, one.run.dataset.version_id): one.run_id for one in holdings.values() if one.run
-    }
-    for version in versions:
-        folder, *rest = version.key.split("/")
-        owner = datasets.get((version.key, version.version_id))
-        if folder == RUN_FOLDER and len(rest) > 1:
-            owner = rest[0]
-        if owner:
-            holdings.setdefault(owner, Holding(owner)).versions.append(version)
+    holdings: dict[str, Holding] = {}
+    datasets: dict[tuple[str, str | None], str] = {}
+    for key, item in items.items():
+        if "#" not in key:
+            run, unread = unreadable.run_of(key, item, versions, bucket)
+            holdings[key] = Holding(key, unread, run=run)
+            datasets[run.dataset.key, run.dataset.version_id] = key
+    for version, owner in _owned(versions, RUN_FOLDER, datasets):
+        holdings.setdefault(owner, Holding(owner)).versions.append(version)
     for holding in holdings.values():
         pointer = pointers.get(holding.task)
         if holding.task in unclear:
             holding.live = _UNCLEAR
-        elif pointer and holding.run_id in pointer.run_ids:
-            holding.live = "live" if holding.run_id == pointer.run_id else "previous"
-    return sorted(holdings.values(), key=lambda holding: (holding.task, holding.run_id))
+        elif pointer and holding.id in pointer.run_ids:
+            holding.live = "live" if holding.id == pointer.run_id else "previous"
+    return sorted(holdings.values(), key=lambda holding: (holding.task, holding.id))
 
 
 def _is_of(key: str, task: str, spared: Collection[str]) -> bool:

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     app, console = app_of(options), render.console()
     scope = {"run_id": options.run_id or "", "task": options.task or "", "with_live": options.with_live}
     inventory, kept = take_inventory(app, **scope)
-    if options.run_id and inventory.is_empty and not kept:
+    if options.run_id and inventory.is_empty and not (kept or inventory.left):
         raise UsageError(f"there is no run or generation {options.run_id!r}: see `python -m local status`")
     if not options.json:
         console.print(_table(inventory, kept))
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         after, _ = take_inventory(app, **scope)
         left = left or ([] if after.is_empty else ["something came meanwhile: call this again"])
     if options.json:
-        kept_ids = [holding.run_id for holding in kept]
+        kept_ids = [holding.id for holding in kept]
         print_json(inventory.as_json() | {"kept": kept_ids, "deleted": options.yes, "left": left})
     elif not options.yes:
         console.print("\n".join([*inventory.left, "nothing was deleted: add --yes"]), markup=False)
@@ -86,12 +86,12 @@ def _table(inventory: Inventory, kept: list[Holding]) -> Table:
         note = "kept: name its task with --with-live" if holding in kept else ""
         has = ["yes" if shown[part] else "" for part in ("deployment", "model")]
         size = f"{shown['bytes'] / 1e6:.1f}"
-        row = [holding.run_id, shown["state"], holding.live, *has, str(shown["objects"]), size, note]
+        row = [holding.id, shown["state"], holding.live, *has, str(shown["objects"]), size, note]
         table.add_row(*map(escape, row))
     for making in inventory.makings:
         shown = making.as_json()
         row = [
-            making.generation_id,
+            making.id,
             shown["state"],
             "",
             "",

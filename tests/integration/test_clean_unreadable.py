@@ -100,6 +100,8 @@ def test_runs_of_a_task_whose_pointer_is_unreadable_are_spared(
     cloud.upload_task(spec(judge=None))
     live, run = promoted(cloud), held(cloud)
     spoil(cloud, LIVE_PREFIX + TASK, pointer=pointer)
+    code, done = said(capsys, "clean", f"{TASK}-ffffffffffff", "--yes")  # whatever of this task is named
+    assert (code, len(done["left"])) == (7, 1)
     for scope in (["--task", TASK], ["--everything"], [run.id]):
         code, done = said(capsys, "clean", *scope, "--yes")
         assert code == 7
