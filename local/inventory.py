@@ -145,7 +145,7 @@ def take_inventory(
     """
     items, versions = _items(app), list(RunStore(app.objects, app.bucket).versions(""))
     pointers, unclear = _pointers(items)
-    spared = {*pointers, *unclear} - {*with_live}
+    spared = {*pointers, *unclear} - {*with_live} | (unclear if run_id else set())
     served = {run for name in spared & pointers.keys() for run in pointers[name].run_ids}
 
     def is_named(one: Made) -> bool:
@@ -196,7 +196,7 @@ def _unread(one: Made) -> str:
 def _unclear(task: str) -> str:
     return (
         f"{LIVE_PREFIX}{task}: unreadable, so nobody can tell what is live, and all runs of {task} are kept; "
-        f"--with-live {task} deletes it, and lets them be deleted whichever is live"
+        f"--task {task} --with-live {task} deletes it and all of them, whichever is live"
     )
 
 

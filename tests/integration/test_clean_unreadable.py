@@ -102,7 +102,7 @@ def test_runs_of_a_task_whose_pointer_is_unreadable_are_spared(
     spoil(cloud, LIVE_PREFIX + TASK, pointer=pointer)
     code, done = said(capsys, "clean", f"{TASK}-ffffffffffff", "--yes")  # whatever of this task is named
     assert (code, len(done["left"])) == (7, 1)
-    for scope in (["--task", TASK], ["--everything"], [run.id]):
+    for scope in (["--task", TASK], ["--everything"], [run.id], [run.id, "--with-live", TASK]):
         code, done = said(capsys, "clean", *scope, "--yes")
         assert code == 7
         assert {*done["kept"]} == ({run.id} if run.id in scope else {live.id, run.id})
