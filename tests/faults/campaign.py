@@ -117,7 +117,7 @@ class Campaign:
         """Let `watch` heal a world, unless there has been one like it, and return what does not hold in the end."""
         passed: list[bytes] = []
 
-        def is_known(progress: tuple[int, bool]) -> bool:
+        def is_known(progress: tuple[int, bool, bool]) -> bool:
             passed.append(repr((bool(may_end), progress)).encode() + fingerprint(self._world))
             return passed[-1] in self.followed
 

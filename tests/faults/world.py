@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from signalbox import pipeline
 from signalbox.bedrock import Busy
+from signalbox.events import Event as Published
 from signalbox.run import Part
 from signalbox.store import CONSOLE
 from tests.faults import sandbox
@@ -299,31 +300,36 @@ class World(Cloud):
     def drive(
         self,
         watching: Watching | None = None,
-        is_enough: Callable[[tuple[int, bool]], object] = lambda progress: False,
+        is_enough: Callable[[tuple[int, bool, bool]], object] = lambda progress: False,
     ) -> None:
         """Deliver what is pending, let Bedrock work and watch have its turns, until all is at rest.
 
         Parameters
         ----------
-        is_enough : Callable[[tuple[int, bool]], object]
-            Called before each delivery, with how many turns have been and whether all was at rest at the last one;
-            if it says so, there is no more.
+        is_enough : Callable[[tuple[int, bool, bool]], object]
+            Called before each delivery, with how many turns have been, whether all was at rest at the last one, and
+            whether that has found something since; if it says so, there is no more.
         """
         watching = watching or Watching()
         steps = iter(watching.steps)
-        turns, rested = 0, False
+        turns, rested, told = 0, False, 0
         while True:
+            has_found = self._told() > told
             if self.pending:
-                if is_enough((turns, rested)):
+                if is_enough((turns, rested, has_found)):
                     return
                 self.step()
                 continue
             at_rest = not watching.all_of_them and self._at_rest(watching.until_retired)
             later = next(steps, None)
-            if later is None or (rested and at_rest):  # and the turn between has found nothing to do
+            if later is None or (rested and at_rest and not has_found):
                 return
-            turns, rested = turns + 1, at_rest
+            turns, rested, told = turns + 1, at_rest, self._told()
             self.turn(_MINUTE if at_rest else later)
+
+    def _told(self) -> int:
+        """Return how many events have been announced, without those that every minute may have."""
+        return sum(event["detail-type"] != Published.HEALTH_CHECK_DUE for event in self.announced)
 
     def _at_rest(self, until_retired: bool) -> bool:
         """Whether no run is known that watch has to heal or to retire; it gets one turn more nevertheless."""

@@ -30,6 +30,10 @@ class Attention:
         """Note the tasks as changed of which a run under way is not what it was."""
         self._notice("runs", {(run.task, run.id): run for run in under_way})
 
+    def see(self, begun: Run) -> None:
+        """Note a run as under way that has begun since runs were noticed; it may be over before they are again."""
+        self._seen["runs"] = {**self._seen["runs"], (begun.task, begun.id): begun}
+
     def notice_pointers(self, pointers: Iterable[Live]) -> None:
         """Note the tasks as changed whose pointer is not what it was."""
         self._notice("pointers", {(pointer.task_name, ""): pointer for pointer in pointers})

@@ -145,7 +145,9 @@ def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timede
                     pipeline.attention.meet(known)
                     return
                 if pipeline.runs.item(run_id) is None:
-                    pipeline.bus.publish(Event.RUN_NUDGED, pipeline.runs.receive(dataset))
+                    run = pipeline.runs.receive(dataset)
+                    pipeline.attention.see(run)
+                    pipeline.bus.publish(Event.RUN_NUDGED, run)
             known.append(run_id)
     pipeline.attention.meet(known)
     pipeline.attention.has_read(_DROPPED, _OF_ALL_TASKS, now + between)

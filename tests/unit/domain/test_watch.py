@@ -288,6 +288,20 @@ def test_a_run_that_has_ended_is_shown_though_no_pointer_could_be_read_while_it_
     assert [shown.state for shown in world.pipeline.attention.shown[run.task]] == [State.FAILED]
 
 
+def test_a_run_that_watch_began_is_shown_as_it_ended_though_it_was_never_seen_under_way(world: World) -> None:
+    # Given a dataset whose event was lost, which watch registers
+    dataset = dataset_object(key="datasets/clip-search/bad.jsonl", version_id="v0")
+    world.s3.put_object(Bucket=BUCKET, Key=dataset.key, Body=b"", ContentType="")
+    world.s3.versions = [(dataset.key, datetime.now(UTC) - timedelta(hours=1))]
+    world.watch()
+    run = world.only
+    assert [shown.state for shown in world.pipeline.attention.shown[run.task]] == [State.RECEIVED]
+    # When it is rejected within the minute, then that is shown in the next
+    world.runs.delivered(world.runs.move(run, State.REJECTED, event="DatasetRejected"))
+    world.watch()
+    assert [shown.state for shown in world.pipeline.attention.shown[run.task]] == [State.REJECTED]
+
+
 def test_health_is_checked_though_s3_does_not_answer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = Live(
         run_id="a-1", model="m", since=datetime.now(UTC), task_name="a", task=embedded_spec(), student=True
