@@ -142,9 +142,7 @@ def test_a_promotion_by_a_person_and_a_rollback_say_who_and_why() -> None:
 def test_the_timeline_says_why_a_person_moved_a_run_once() -> None:
     noted = [
         Moment(state=State.PROMOTED, at=START, note="live; by ada", by="ada", reason="good enough"),
-        Moment(
-            state=State.PROMOTED, at=START, note="withdrawn; by ada: too slow", by="ada", reason="too slow"
-        ),
+        Moment(state=State.PROMOTED, at=START, note="withdrawn; by ada", by="ada", reason="too slow"),
         Moment(state=State.PROMOTED, at=START, note="live; by bob", by="bob", reason="mended"),
     ]
     said = {"by": "bob", "reason": "mended"}
