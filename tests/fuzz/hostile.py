@@ -37,7 +37,7 @@ from tests.builders import (
 )
 
 MEMORY = 256 * 1024 * 1024
-SLOW_SECONDS = 10
+SLOW_SECONDS = 20
 WEIGHTS = Task.model_validate(spec())
 KINDS_OF_TASK = [
     WEIGHTS,
