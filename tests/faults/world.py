@@ -242,7 +242,7 @@ class World(Cloud):
     def _overtake(self, delivery: Delivery, *, to_the_end: bool) -> None:
         """Let a duplicate of the event be worked through, or all that follows too, while the step stands still.
 
-        A `watch` that stands still keeps its sandbox to itself.
+        A `watch` that stands still keeps its sandbox to itself, which is gone if it has stood for long.
         """
         plan, self.plan = self.plan, lambda call: None
         stopped, self._running = self._running, []
@@ -254,7 +254,7 @@ class World(Cloud):
                 self.drive()
         finally:
             self.plan, self._running = plan, stopped
-            self.warm = occupied or self.warm
+            self.warm = self.warm if to_the_end else occupied or self.warm
 
     # Deliveries.
 
