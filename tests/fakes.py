@@ -214,6 +214,22 @@ class FakeS3:
             ][:MaxKeys]
         }
 
+    def list_object_versions(
+        self,
+        Bucket: str,  # noqa: N803
+        Prefix: str,  # noqa: N803
+        KeyMarker: str = "",  # noqa: N803
+        VersionIdMarker: str = "",  # noqa: N803
+    ) -> Item:
+        pages = self._pages("list_object_versions", Prefix, "")
+        found = [entry for page in pages for entry in page.get("Versions", ()) if entry["Key"] > KeyMarker]
+        found.sort(key=lambda entry: entry["Key"])
+        page: Item = {"Versions": found[:2]} if found else {}
+        if len(found) <= 2:
+            return page | {"IsTruncated": False}
+        last = {"NextKeyMarker": found[1]["Key"], "NextVersionIdMarker": found[1]["VersionId"]}
+        return page | {"IsTruncated": True} | last
+
     def get_paginator(self, operation: str) -> Any:
         def paginate(Bucket: str, Prefix: str, Delimiter: str = "") -> Iterator[Item]:  # noqa: N803
             return self._pages(operation, Prefix, Delimiter)

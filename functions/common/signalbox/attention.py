@@ -5,6 +5,7 @@ from datetime import datetime
 
 from signalbox.live import Live
 from signalbox.run import Run
+from signalbox.store import Place
 
 
 class Attention:
@@ -17,6 +18,10 @@ class Attention:
     ----------
     shown : dict[str, list[Run]]
         By task, what was read of its runs for the console.
+    after : Place | None
+        After what the round through all that was ever dropped goes on; None if it begins anew.
+    has_been_round : bool
+        Whether it has come to its end once.
     """
 
     def __init__(self) -> None:
@@ -24,7 +29,10 @@ class Attention:
         self._again: dict[tuple[str, str], datetime] = {}
         self._seen: dict[str, Mapping[tuple[str, str], Run | Live]] = {"runs": {}, "pointers": {}}
         self._lagging: dict[str, set[str]] = {"runs": set(), "pointers": set()}
+        self.after: Place | None = None
+        self.has_been_round = False
         self._met: set[str] = set()
+        self._met_before: set[str] = set()
 
     def notice_runs(self, under_way: Iterable[Run]) -> None:
         """Note the tasks as changed of which a run under way is not what it was."""
@@ -70,8 +78,15 @@ class Attention:
 
     def has_met(self, run_id: str) -> bool:
         """Tell whether a run of something dropped is known to stand in the table."""
-        return run_id in self._met
+        return run_id in self._met or run_id in self._met_before
 
-    def meet(self, run_ids: Iterable[str]) -> None:
-        """Remember of all that was dropped lately the runs that stand in the table, and forget all others."""
-        self._met = set(run_ids)
+    def meet(self, run_id: str) -> None:
+        """Note that the run of something dropped stands in the table."""
+        self._met.add(run_id)
+
+    def go_on(self, after: Place | None) -> None:
+        """Note how far the round has come; at its end, the runs are forgotten that it has not met."""
+        self.after = after
+        if after is None:
+            self.has_been_round = True
+            self._met_before, self._met = self._met, set()

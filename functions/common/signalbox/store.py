@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -58,6 +58,17 @@ def judge_dataset_of(candidate: str) -> str:
 def judge_folder_of(candidate: str) -> str:
     """Name the prefix under which the job that grades a candidate's answers writes."""
     return f"judge/{candidate}/"
+
+
+Place = tuple[str, str]
+"""A key and the id of one of its versions, in the order in which S3 lists them."""
+
+
+class DroppedPage(NamedTuple):
+    """What one request finds of what was dropped, each with when it was, and after what the next one goes on, if any."""
+
+    dropped: list[tuple[DatasetObject, datetime]]
+    after: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,32 +261,34 @@ class RunStore:
     def dropped_between(
         self, earliest: datetime, latest: datetime, prefix: str = "datasets/"
     ) -> Iterator[DatasetObject]:
-        """Return every object version dropped under a prefix between two moments, as `dropped_pages` does."""
-        return (
-            dataset
-            for page in self.dropped_pages(earliest, prefix)
-            for dataset, dropped_at in page
-            if dropped_at <= latest
-        )
+        """Return every object version dropped under a prefix between two moments, as `dropped_page` does."""
+        after = None
+        while True:
+            dropped, after = self.dropped_page(earliest, prefix, after)
+            yield from (dataset for dataset, dropped_at in dropped if dropped_at <= latest)
+            if after is None:
+                return
 
-    def dropped_pages(
-        self, earliest: datetime, prefix: str = "datasets/"
-    ) -> Iterator[list[tuple[DatasetObject, datetime]]]:
-        """Return every object version dropped under a prefix since a moment, and when it was, a request at a time.
+    def dropped_page(
+        self, earliest: datetime, prefix: str = "datasets/", after: Place | None = None
+    ) -> "DroppedPage":
+        """Return the object versions dropped under a prefix since a moment that one request finds.
 
-        A request looks through 1,000 of them, however old, of which a page has those that are meant.
-        Without those of a bucket that keeps no versions: what S3 lists of them does not give the id of the run that
-        their event has started (`run_id_for`).
+        It looks through 1,000, by name and however old they are. Without those of a bucket that keeps no versions: what
+        S3 lists of them does not give the id of the run that their event has started (`run_id_for`).
         """
-        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
-        for page in pages:
-            yield [
+        marker = {"KeyMarker": after[0], "VersionIdMarker": after[1]} if after else {}
+        page = self._s3.list_object_versions(Bucket=self._bucket, Prefix=prefix, **marker)
+        return DroppedPage(
+            [
                 (self._dropped(version), version["LastModified"])
                 for version in page.get("Versions", [])
                 if version["VersionId"] != "null"
                 and not version["Key"].endswith("/")
                 and earliest <= version["LastModified"]
-            ]
+            ],
+            (page["NextKeyMarker"], page["NextVersionIdMarker"]) if page["IsTruncated"] else None,
+        )
 
     def _dropped(self, version: dict[str, Any]) -> DatasetObject:
         return DatasetObject(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from signalbox import console, generation_retention
 from signalbox.attempt import in_vain
+from signalbox.dataset_object import DatasetObject
 from signalbox.deployments import is_provisioned
 from signalbox.events import RESULTS_FIRST, Event
 from signalbox.failure import Failure
@@ -20,10 +21,8 @@ from signalbox.run_metrics import count_stalled
 from signalbox.run_table import Superseded
 
 _SWEPT = timedelta(days=1)
-_DROPPED, _OF_ALL_TASKS = "what was dropped", "all tasks"
-_MINUTE, _LONGEST_BETWEEN_SWEEPS = timedelta(minutes=1), timedelta(hours=1)
 _SWEEP_SECONDS = 25
-"""After which what was dropped is not looked up in the table any more; the function has 60 seconds for all it does."""
+"""After which no more of what was dropped is looked at in this turn; the function has 60 seconds for all it does."""
 _POLLED = {State.DEPLOYING}
 """What Bedrock never announces: looked at every time, however little time has passed."""
 _TO_STOP_THE_JUDGE = timedelta(hours=1)
@@ -74,7 +73,7 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
     with _apart("retention of generations", failed):
         generation_retention.look_through(pipeline, now, retire_after)
     with _apart("what nobody announced", failed):
-        _register_unannounced(pipeline, now, nudge_after)
+        _register_unannounced(pipeline, now, nudge_after, failed)
     console.publish(pipeline)
     if failed:
         raise failed[0]
@@ -120,37 +119,42 @@ def _look_at_pointers(now: datetime, pipeline: Pipeline) -> None:
         logger.exception("health not checked")
 
 
-def _register_unannounced(pipeline: Pipeline, now: datetime, nudge_after: timedelta) -> None:
-    """Register datasets whose S3 event never arrived; a run that is known to be there is not read again.
+def _register_unannounced(
+    pipeline: Pipeline, now: datetime, nudge_after: timedelta, failed: list[Exception]
+) -> None:
+    """Register datasets whose S3 event never arrived.
 
-    For that all that was ever dropped is listed. What takes several requests is listed again after as many minutes, so
-    that it is about one request a minute however much there is, but within an hour: far more often than once in the
-    time that is looked back upon.
+    S3 lists by name, so they are looked for in all that was ever dropped, round after round: a sandbox that is new goes
+    as far as it comes in its time, and one that has been round once makes one request a turn, from where it was. That
+    finds what was lost after as many minutes as there are thousands of versions.
     """
-    if not pipeline.attention.is_due(_DROPPED, _OF_ALL_TASKS, now):
-        return
-    begun = time.monotonic()
-    known: list[str] = []
-    between = timedelta()
-    for number, page in enumerate(pipeline.store.dropped_pages(now - _SWEPT)):
-        between = min(number * _MINUTE, _LONGEST_BETWEEN_SWEEPS)
-        for dataset, dropped_at in page:
-            run_id = run_id_for(dataset)
-            if not pipeline.attention.has_met(run_id):
-                pipeline.attention.changed(dataset.task)  # a run may begin and end between two minutes
-                if dropped_at > now - nudge_after:
-                    continue
-                if time.monotonic() - begun > _SWEEP_SECONDS:
-                    logger.warning("not all that was dropped was looked at", extra={"reached": dataset.key})
-                    pipeline.attention.meet(known)
-                    return
-                if pipeline.runs.item(run_id) is None:
-                    run = pipeline.runs.receive(dataset)
-                    pipeline.attention.see(run)
-                    pipeline.bus.publish(Event.RUN_NUDGED, run)
-            known.append(run_id)
-    pipeline.attention.meet(known)
-    pipeline.attention.has_read(_DROPPED, _OF_ALL_TASKS, now + between)
+    ends = time.monotonic() + _SWEEP_SECONDS
+    attention = pipeline.attention
+    while True:
+        page = pipeline.store.dropped_page(now - _SWEPT, after=attention.after)
+        for dataset, dropped_at in page.dropped:
+            if time.monotonic() > ends:
+                logger.warning("not all that was dropped was looked at", extra={"reached": dataset.key})
+                return
+            with _apart("a dataset that nobody announced", failed):
+                _register(dataset, dropped_at <= now - nudge_after, pipeline)
+        attention.go_on(page.after)
+        if page.after is None or attention.has_been_round or time.monotonic() > ends:
+            return
+
+
+def _register(dataset: DatasetObject, is_overdue: bool, pipeline: Pipeline) -> None:
+    """Begin the run of a dataset if it has none and its event is overdue; of one that has been met, nothing is read."""
+    run_id, attention = run_id_for(dataset), pipeline.attention
+    if not attention.has_met(run_id):
+        attention.changed(dataset.task)  # a run may begin and end between two minutes
+        if not is_overdue:
+            return
+        if pipeline.runs.item(run_id) is None:
+            run = pipeline.runs.receive(dataset)
+            attention.see(run)
+            pipeline.bus.publish(Event.RUN_NUDGED, run)
+    attention.meet(run_id)
 
 
 def _heal(run: Run, now: datetime, pipeline: Pipeline) -> bool:

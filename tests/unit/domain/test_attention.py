@@ -81,7 +81,16 @@ def test_a_change_makes_its_task_due_in_this_minute_and_the_next(
         attention.has_read("console", "a", NOW + HOUR)
 
 
-def test_runs_of_what_was_dropped_are_forgotten_with_it(attention: Attention) -> None:
-    attention.meet(["a-1", "a-2"])
-    attention.meet(["a-2"])
+def test_runs_of_what_was_dropped_are_forgotten_after_a_round_that_has_not_met_them(
+    attention: Attention,
+) -> None:
+    attention.meet("a-1")
+    attention.go_on(("datasets/a/1.jsonl", "v"))
+    attention.meet("a-2")
+    assert (attention.after, attention.has_been_round) == (("datasets/a/1.jsonl", "v"), False)
+    attention.go_on(None)
+    assert (attention.after, attention.has_been_round) == (None, True)
+    attention.meet("a-2")
+    assert (attention.has_met("a-1"), attention.has_met("a-2")) == (True, True)
+    attention.go_on(None)
     assert (attention.has_met("a-1"), attention.has_met("a-2")) == (False, True)

@@ -24,17 +24,6 @@ from tests.scripted_bedrock import ScriptedBedrock
 FIVE_MINUTES, A_DAY = timedelta(minutes=5), timedelta(days=1)
 
 
-class Clock:
-    """What the module takes for the datetime class, of which it asks the moment."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    def now(self, _: Any) -> datetime:
-        """Return the moment that a test has set."""
-        return self.at
-
-
 class World:
     """A pipeline in memory, and one run that has been in its state for some time."""
 
@@ -343,38 +332,88 @@ def test_a_part_that_breaks_off_keeps_no_other_from_being_done_and_is_heard_of(
     assert done == [*others, "console"]
 
 
-@pytest.mark.parametrize(("uploads", "minutes"), [(0, 1), (2, 1), (5, 3), (200, 60)])
-def test_what_takes_several_requests_to_list_is_listed_after_as_many_minutes_and_nothing_is_lost(
-    world: World, monkeypatch: pytest.MonkeyPatch, uploads: int, minutes: int
+@pytest.mark.parametrize("uploads", [0, 2, 5, 40])
+def test_each_turn_lists_one_page_more_of_what_was_dropped_and_the_round_finds_what_was_lost(
+    world: World, uploads: int
 ) -> None:
     # Given uploads of long ago, of which S3 lists two at a time, and a watch that has looked through them
     for number in range(uploads):
         world.s3.put_object(BUCKET, f"datasets/clip-search/{number:03d}.jsonl", b"", "")
     world.s3.versions = [(key, at - timedelta(days=9)) for key, at in world.s3.versions]
-    clock = Clock(datetime.now(UTC))
-    monkeypatch.setattr(module, "datetime", clock)
     world.watch()
-    # When another one, of which no event tells, comes before all others
-    world.s3.put_object(BUCKET, "datasets/clip-search/000-first.jsonl", b"", "")
-    world.s3.versions = sorted((key, min(at, clock.at - FIVE_MINUTES)) for key, at in world.s3.versions)
-    # Then it is registered when they are listed again, and they are not listed before
-    found = []
-    for _ in range(minutes):
-        clock.at += timedelta(minutes=1)
-        world.watch()
-        found.append(len(world.table.items))
-    assert found == [0] * (minutes - 1) + [1]
-
-
-def test_looking_for_uploads_ends_while_there_is_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given three uploads that nobody announced, and ten seconds that each of them takes
-    for name in ("1", "2", "3"):
+    # When one comes before and one after all others, of which no event tells
+    for name in ("000-first", "999-last"):
         world.s3.put_object(BUCKET, f"datasets/clip-search/{name}.jsonl", b"", "")
-    world.s3.versions = [(key, at - timedelta(hours=1)) for key, at in world.s3.versions]
-    monkeypatch.setattr(module.time, "monotonic", itertools.count(step=10).__next__)
-    # When watch has looked at two of them, then it stops
-    world.watch()
+        key, at = world.s3.versions[-1]
+        world.s3.versions[-1] = (key, at - FIVE_MINUTES)
+    # Then both are registered as soon as there have been as many turns as there are pages
+    pages = -(-(uploads + 2) // 2)
+    for turn in range(pages):
+        assert len(world.table.items) <= 1 or turn == pages - 1
+        world.watch()
     assert len(world.table.items) == 2
+
+
+def lost(world: World, count: int) -> None:
+    """Have datasets lie there whose events were lost an hour ago."""
+    for number in range(count):
+        world.s3.put_object(BUCKET, f"datasets/clip-search/{number:03d}.jsonl", b"", "")
+    world.s3.versions = [(key, at - timedelta(hours=1)) for key, at in world.s3.versions]
+
+
+def test_looking_at_uploads_ends_while_there_is_time_and_goes_on_in_the_next_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given five uploads that nobody announced, and ten seconds that each of them takes
+    lost(world, 5)
+    monkeypatch.setattr(module.time, "monotonic", itertools.count(step=10).__next__)
+    # When watch has looked at two of them, then it stops, and goes on there in its next turn
+    registered = []
+    for _ in range(4):
+        world.watch()
+        registered.append(len(world.table.items))
+    assert registered == [2, 4, 5, 5]
+
+
+@pytest.mark.parametrize(("pages", "turns"), [(2, 1), (6, 2), (40, 14)])
+def test_a_listing_that_takes_longer_than_a_turn_comes_to_its_end_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch, pages: int, turns: int
+) -> None:
+    # Given many uploads of long ago and a lost one at the end, and ten seconds that each request takes
+    lost(world, 2 * pages)
+    *old, last = world.s3.versions
+    world.s3.versions = [*((key, at - timedelta(days=9)) for key, at in old), last]
+    clock = itertools.count(step=10)
+    elapsed = [0]
+    listed = world.s3.list_object_versions
+    monkeypatch.setattr(module.time, "monotonic", lambda: elapsed[0])
+
+    def slowly(**request: Any) -> Any:
+        elapsed[0] = next(clock) if request["Prefix"] == "datasets/" else elapsed[0]
+        return listed(**request)
+
+    world.s3.list_object_versions = slowly
+    for _ in range(turns):
+        assert world.table.items == {}
+        world.watch()
+    assert len(world.table.items) == 1
+
+
+def test_an_upload_that_cannot_be_registered_keeps_no_other_from_it_and_is_heard_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost(world, 5)
+    receive = world.runs.receive
+
+    def fails_on_the_second(dataset: Any) -> Run:
+        if "001" in dataset.key:
+            raise RuntimeError("DynamoDB does not answer")
+        return receive(dataset)
+
+    monkeypatch.setattr(world.runs, "receive", fails_on_the_second)
+    with pytest.raises(RuntimeError, match="does not answer"):
+        world.watch()
+    assert len(world.table.items) == 4
 
 
 @pytest.mark.parametrize(
