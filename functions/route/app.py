@@ -40,11 +40,10 @@ from signalbox.api import (
     token_of,
 )
 from signalbox.bedrock import Bedrock
-from signalbox.live import Live, LivePointers
+from signalbox.live import ACTIVE_INDEX, Live, LivePointers
 from signalbox.observability import logged, logger
 from signalbox.route import Routed, Router, UnknownTask
 from signalbox.route_metrics import count_answers, count_fault
-from signalbox.run_table import ACTIVE_INDEX
 from signalbox.settings import setting
 from signalbox.store import RunStore
 from signalbox.task_list import TaskList

@@ -55,7 +55,7 @@ def test_what_may_exceed_its_budget_is_rejected_before_anything_is_asked(
     content = asked(labelling={"budget_usd": 0.01}) | source
     generation = finished(cloud, request(cloud, content))
     assert generation.state is GenerationState.REJECTED
-    assert "more than the request's labelling.budget_usd of 0.01" in generation.reasons[0]
+    assert "more than the request's labelling.budget_usd of $0.01" in generation.reasons[0]
     assert "raise labelling.budget_usd, or lower count" in generation.reasons[0]
     assert cloud.bedrock.calls["Converse"] == 0
     assert cloud.bedrock.batches == {}
@@ -171,6 +171,42 @@ def test_one_that_waited_for_a_quota_once_is_ended_if_something_else_stays_wrong
     assert ended.state is GenerationState.FAILED
     assert "waiting" not in ended.failure.reason
     assert "the last attempt broke off" in ended.failure.reason
+
+
+@pytest.mark.parametrize("hours", [5, 20])
+def test_one_that_waited_for_a_quota_has_its_time_anew_once_its_job_runs(cloud: Cloud, hours: int) -> None:
+    # Given a generation that has waited for a quota of batch jobs
+    cloud.upload_task(embedded_spec())
+    cloud.bedrock.refuse("CreateModelInvocationJob", "ServiceQuotaExceededException")
+    generation_id = request(cloud, asked())
+    cloud.settle()
+    cloud.age(f"GENERATION#{generation_id}", timedelta(hours=hours))
+    # When its job starts at last, and watch looks before the job has been looked at
+    cloud.watch()
+    assert state_of(cloud, generation_id).job_arns
+    cloud.lose("GenerationNudged")
+    cloud.watch()
+    # Then it is neither ended nor called stalled, and comes to its end
+    assert not state_of(cloud, generation_id).state.ended
+    assert not any(subject.startswith("GENERATION STALLED") for subject in subjects(cloud))
+    assert finished(cloud, generation_id).state is GenerationState.COMPLETED
+
+
+def test_one_that_is_ended_is_paid_for_no_longer(cloud: Cloud) -> None:
+    # Given a batch job that nothing is heard of for longer than Bedrock lets one last
+    cloud.upload_task(embedded_spec())
+    generation_id = request(cloud, asked())
+    cloud.settle()
+    cloud.watch()
+    cloud.age(f"GENERATION#{generation_id}", timedelta(hours=79))
+    # When Bedrock cannot stop it for the moment, then the generation is not given up before
+    cloud.bedrock.refuse("StopModelInvocationJob", "ThrottlingException")
+    cloud.watch()
+    assert not state_of(cloud, generation_id).state.ended
+    # But in the next minute, and its job is stopped
+    cloud.watch()
+    assert state_of(cloud, generation_id).state is GenerationState.FAILED
+    assert [job["status"] for job in cloud.bedrock.batches.values()] == ["Stopped"]
 
 
 def test_a_teacher_in_doubt_is_measured_and_the_balance_kept(cloud: Cloud) -> None:

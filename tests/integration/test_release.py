@@ -34,7 +34,7 @@ def test_a_run_beyond_its_budget_starts_no_job_and_says_so(cloud: Cloud) -> None
     run = waiting(cloud)
 
     assert (run.state, run.awaits.of) == (State.ACCEPTED, Expense.JOB)
-    assert "more than the task's dataset.budget_usd of 0.01" in run.awaits.reason
+    assert "more than the task's dataset.budget_usd of $0.01" in run.awaits.reason
     assert run.awaits.usd["at_most"] > run.awaits.usd["estimate"] > 0
     assert run.waiting == f"for a person's release: {run.awaits.reason}"
     assert cloud.bedrock.jobs == {}
@@ -147,6 +147,12 @@ def test_a_run_that_nobody_releases_ends_at_last_and_each_mail_says_when(cloud: 
     ((subject, text),) = cloud.mails()
     assert (subject, ended.failure.reason in text) == ("FAILED clip-search: in release", True)
     assert cloud.bedrock.jobs == {}
+
+
+def test_an_end_of_a_few_hours_is_said_in_hours(cloud: Cloud) -> None:
+    run = waiting(cloud, HELD | {"patience": {"release_hours": 2, "release_end_hours": 6}})
+    wait(cloud, run.id, timedelta(hours=6, minutes=1))
+    assert cloud.run(run.id).failure.reason == "nobody released the customization job in 6 hours"
 
 
 def test_a_release_whose_nudge_is_lost_is_nudged_by_watch(cloud: Cloud) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from signalbox.live import Live
 from signalbox.run import Run
-from signalbox.store import Place
+from signalbox.store import Marker
 
 
 class Attention:
@@ -18,7 +18,7 @@ class Attention:
     ----------
     shown : dict[str, list[Run]]
         By task, what was read of its runs for the console.
-    after : Place | None
+    after : Marker | None
         After what the round through all that was ever dropped goes on; None if it begins anew.
     has_been_round : bool
         Whether it has come to its end once.
@@ -29,7 +29,7 @@ class Attention:
         self._again: dict[tuple[str, str], datetime] = {}
         self._seen: dict[str, Mapping[tuple[str, str], Run | Live]] = {"runs": {}, "pointers": {}}
         self._lagging: dict[str, set[str]] = {"runs": set(), "pointers": set()}
-        self.after: Place | None = None
+        self.after: Marker | None = None
         self.has_been_round = False
         self._met: set[str] = set()
         self._met_before: set[str] = set()
@@ -84,7 +84,7 @@ class Attention:
         """Note that the run of something dropped stands in the table."""
         self._met.add(run_id)
 
-    def go_on(self, after: Place | None) -> None:
+    def go_on(self, after: Marker | None) -> None:
         """Note how far the round has come; at its end, the runs are forgotten that it has not met."""
         self.after = after
         if after is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from signalbox.prices import is_stand_in
 from signalbox.task import Task
+from signalbox.wording import dollars
 
 OF_TASK = "the task's dataset.budget_usd"
 
@@ -45,8 +46,8 @@ def excess(
             return None
         usd = {"estimate": cost["usd"], "at_most": cost["at_most_usd"], "budget": budget_usd}
         return Excess(
-            f"{what} may cost {usd['at_most']:.2f} USD (estimate {usd['estimate']:.2f}), more than {setting} of "
-            f"{budget_usd:.2f}",
+            f"{what} may cost {dollars(usd['at_most'])} (estimate {dollars(usd['estimate'])}), more than {setting} of "
+            f"{dollars(budget_usd)}",
             usd,
         )
     if budget_usd == 0:
@@ -54,7 +55,7 @@ def excess(
     if is_stand_in(model):
         return None
     return Excess(
-        f"whether {what} will keep within {setting} of {budget_usd:.2f} is not known: "
+        f"whether {what} will keep within {setting} of {dollars(budget_usd)} is not known: "
         f"{cost.get('unknown', 'the cost was not estimated')}",
         {"budget": budget_usd},
     )

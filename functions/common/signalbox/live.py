@@ -9,6 +9,7 @@ from signalbox.items import readable
 from signalbox.task import Task
 
 LIVE_PREFIX = "LIVE#"
+ACTIVE_INDEX = "active-runs"
 LIVE_ITEMS = "live"
 """The value of the index key `active` under which the pointers stand, apart from the runs under way."""
 _ROOM = 350 * 1024

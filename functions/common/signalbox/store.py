@@ -60,15 +60,15 @@ def judge_folder_of(candidate: str) -> str:
     return f"judge/{candidate}/"
 
 
-Place = tuple[str, str]
-"""A key and the id of one of its versions, in the order in which S3 lists them."""
+Marker = tuple[str, str]
+"""A key and the id of one of its versions, after which a listing goes on."""
 
 
 class DroppedPage(NamedTuple):
-    """What one request finds of what was dropped, each with when it was, and after what the next one goes on, if any."""
+    """What one request finds of what was dropped, with when it was, and after what the next goes on, if any."""
 
     dropped: list[tuple[DatasetObject, datetime]]
-    after: Place | None
+    after: Marker | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +270,7 @@ class RunStore:
                 return
 
     def dropped_page(
-        self, earliest: datetime, prefix: str = "datasets/", after: Place | None = None
+        self, earliest: datetime, prefix: str = "datasets/", after: Marker | None = None
     ) -> "DroppedPage":
         """Return the object versions dropped under a prefix since a moment that one request finds.
 

@@ -188,7 +188,7 @@ def _await_release(run: Run, awaited: Awaited, now: datetime, pipeline: Pipeline
     """Tell people once more that a run awaits their release, and end it at last, each after the task's patience."""
     waited = now - awaited.since
     if run.awaits_until is not None and now > run.awaits_until:
-        reason = f"nobody released the {awaited.of} in {waited.total_seconds() / 86400:.0f} days"
+        reason = f"nobody released the {awaited.of} in {_days_or_hours(waited)}"
         remedy = "none is needed; drop the dataset again should it be wanted after all"
         failure = Failure(step="release", reason=reason, remedy=remedy)
         ended = pipeline.transactions.end(run, failure)
@@ -196,6 +196,10 @@ def _await_release(run: Run, awaited: Awaited, now: datetime, pipeline: Pipeline
         pipeline.deliver(ended)
     elif not awaited.reminded and waited > timedelta(hours=run.patience.release_hours):
         pipeline.deliver(pipeline.transactions.remind(run, awaited))
+
+
+def _days_or_hours(waited: timedelta) -> str:
+    return f"{waited.days} days" if waited.days > 1 else f"{waited.total_seconds() / 3600:.0f} hours"
 
 
 def _patience_with_bedrock(run: Run) -> timedelta | None:

@@ -21,7 +21,7 @@ def test_what_a_job_may_cost_at_most_counts_and_not_the_estimate() -> None:
 
     assert found is not None
     assert found.reason == (
-        "the customization job may cost 28.35 USD (estimate 0.25), more than the task's dataset.budget_usd of 5.00"
+        "the customization job may cost $28.35 (estimate $0.25), more than the task's dataset.budget_usd of $5.00"
     )
     assert found.usd == {"estimate": 0.25, "at_most": 28.35, "budget": 5}
 

@@ -1,5 +1,8 @@
 """The router's order of tiers, its budget and its memory, with a clock of the tests' own."""
 
+import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +19,7 @@ from signalbox.student import Student
 from tests.builders import BUCKET, QUERIES, client_error, labels_spec, spec, task, weights_text
 from tests.fakes import FakeClient, FakeS3, FakeTable
 from tests.scripted_bedrock import ScriptedBedrock
+from tests.unit.template.stack import PROJECT
 
 PRIOR = {"weights": {"picture": 0.2, "sound": 0.3, "words": 0.5}}
 TRUTH = weights_text(0.5, 0.3, 0.2)
@@ -355,3 +359,16 @@ def test_a_batch_is_one_pass_of_the_student(unsure: World, monkeypatch: Any) -> 
 
 def throw(error: Exception) -> Any:
     raise error
+
+
+def test_the_function_loads_nothing_of_runs() -> None:
+    """Each module costs its cold starts; what a run is, is the pipeline's."""
+    program = (
+        f"import runpy, sys; runpy.run_path({str(PROJECT / 'functions/route/app.py')!r}); "
+        "print(*(name for name in sys.modules if name.startswith('signalbox.')))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    loaded = {name.removeprefix("signalbox.") for name in done.stdout.split()}
+    assert "route" in loaded, done.stderr
+    assert not loaded & {"run", "run_table", "models", "release", "pipeline", "events", "prices", "wording"}
