@@ -23,20 +23,24 @@ class Made:
 
     Attributes
     ----------
-    unread : str
-        Which attributes of its item cannot be read, "" if all can.
+    unread : list[str]
+        Which attributes of its item cannot be read.
     versions : list[Version]
         All versions of its objects, with the one that began it.
     """
 
     id: str
-    unread: str = ""
+    unread: list[str] = field(default_factory=list)
     versions: list[Version] = field(default_factory=list)
 
     @property
     def task(self) -> str:
         """The task that it is of."""
         return task_of(self.id)
+
+    def belongs_to(self, run_ids: Collection[str]) -> bool:
+        """Tell whether it is of one of these runs."""
+        return self.id in run_ids
 
     def shown(self, state: str) -> dict[str, Any]:
         """Return what a person is shown of either."""
@@ -63,11 +67,6 @@ class Holding(Made):
     run: Run | None = None
     live: str = ""
 
-    @property
-    def task(self) -> str:
-        """The task that it is of."""
-        return self.run.task if self.run else super().task
-
     def as_json(self) -> dict[str, Any]:
         """Return what a person is shown."""
         gone = self.run.gone if self.run else Part.MODEL
@@ -89,7 +88,12 @@ class Making(Made):
     def belongs_to(self, run_ids: Collection[str]) -> bool:
         """Tell whether it made or labelled the dataset of one of these runs."""
         made = self.generation.run_id if self.generation else ""
-        return self.id in run_ids or made in run_ids
+        return super().belongs_to(run_ids) or made in run_ids
+
+    @property
+    def is_of_unknown_run(self) -> bool:
+        """Whether nobody can tell whose dataset it made."""
+        return "run_id" in self.unread
 
     def as_json(self) -> dict[str, Any]:
         """Return what a person is shown."""
@@ -151,15 +155,20 @@ def take_inventory(
     def is_named(one: Made) -> bool:
         return (not run_id or one.id == run_id) and (not task or one.task == task)
 
+    def is_spared(one: Made) -> bool:
+        return one.task in spared & unclear or one.belongs_to(served)
+
     holdings = _holdings(items, pointers, unclear, versions, app.bucket)
     wanted = [holding for holding in holdings if is_named(holding)]
+    makings = [
+        making
+        for making in _makings(items, versions, app.bucket)
+        if is_named(making) and not is_spared(making)
+    ]
+    unsure = [making for making in makings if making.is_of_unknown_run and making.task in spared]
     inventory = Inventory(
-        holdings=[holding for holding in wanted if not (holding.live and holding.task in spared)],
-        makings=[
-            making
-            for making in _makings(items, versions, app.bucket)
-            if is_named(making) and making.task not in spared & unclear and not making.belongs_to(served)
-        ],
+        holdings=[holding for holding in wanted if not is_spared(holding)],
+        makings=[making for making in makings if making not in unsure],
         pointers={name: live for name, live in pointers.items() if name in with_live},
     )
     if not run_id:
@@ -174,9 +183,10 @@ def take_inventory(
         )
     concerned = {task_of(run_id)} if run_id else {task} if task else unclear
     inventory.left = [_unclear(name) for name in sorted(unclear & spared & concerned)]
+    inventory.left += map(_unsure, unsure)
     if task:
         _leave_unreadable(inventory)
-    return inventory, [holding for holding in wanted if holding.live and holding.task in spared]
+    return inventory, [holding for holding in wanted if is_spared(holding)]
 
 
 def _leave_unreadable(inventory: Inventory) -> None:
@@ -188,7 +198,7 @@ def _leave_unreadable(inventory: Inventory) -> None:
 
 def _unread(one: Made) -> str:
     return (
-        f"{one.id}: unreadable ({one.unread}), perhaps of another version of the app; named itself, or with "
+        f"{one.id}: unreadable ({', '.join(one.unread)}), perhaps of another version of the app; named itself, or with "
         "--everything, it is deleted with all that can be found of it"
     )
 
@@ -197,6 +207,13 @@ def _unclear(task: str) -> str:
     return (
         f"{LIVE_PREFIX}{task}: unreadable, so nobody can tell what is live, and all runs of {task} are kept; "
         f"--task {task} --with-live {task} deletes it and all of them, whichever is live"
+    )
+
+
+def _unsure(making: Making) -> str:
+    return (
+        f"{making.id}: unreadable ({', '.join(making.unread)}), so nobody can tell whether it made the dataset of what "
+        f"is live for {making.task}; named itself together with --with-live {making.task}, it is deleted"
     )
 
 
@@ -266,12 +283,12 @@ def _holdings(
             datasets[run.dataset.key, run.dataset.version_id] = key
     for version, owner in _owned(versions, RUN_FOLDER, datasets):
         holdings.setdefault(owner, Holding(owner)).versions.append(version)
+    named = {run_id: pointer for pointer in pointers.values() for run_id in pointer.run_ids}
     for holding in holdings.values():
-        pointer = pointers.get(holding.task)
-        if holding.task in unclear:
-            holding.live = _UNCLEAR
-        elif pointer and holding.id in pointer.run_ids:
+        if pointer := named.get(holding.id):
             holding.live = "live" if holding.id == pointer.run_id else "previous"
+        elif holding.task in unclear:
+            holding.live = _UNCLEAR
     return sorted(holdings.values(), key=lambda holding: (holding.task, holding.id))
 
 

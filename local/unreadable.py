@@ -16,17 +16,20 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 Item = TypeVar("Item", bound=BaseModel)
 
 
-def run_of(run_id: str, item: dict[str, Any], versions: Iterable[Version], bucket: str) -> tuple[Run, str]:
-    """Return a run, and which attributes of its item cannot be read; "" if all can.
+def run_of(
+    run_id: str, item: dict[str, Any], versions: Iterable[Version], bucket: str
+) -> tuple[Run, list[str]]:
+    """Return a run, and which attributes of its item cannot be read.
+
+    Its task is the one that its id names. An item that says another cannot be believed in that.
 
     Parameters
     ----------
     versions : Iterable[Version]
         Of all objects: its dataset is one of them, which its id tells where its item does not.
     """
-    run, unread = _read(
-        Run, plain(item), {**_ended(run_id, State.FAILED, bucket, "dataset"), "task": task_of(run_id)}
-    )
+    named = {"id": run_id, "task": task_of(run_id)}
+    run, unread = _read(Run, plain(item), named, _ended(State.FAILED, bucket, "dataset"))
     if unread and not run.dataset.key:
         run = run.model_copy(update={"dataset": _dropped(run_id, run.dataset, versions)})
     return run, unread
@@ -34,22 +37,20 @@ def run_of(run_id: str, item: dict[str, Any], versions: Iterable[Version], bucke
 
 def generation_of(
     generation_id: str, item: dict[str, Any], versions: Iterable[Version], bucket: str
-) -> tuple[Generation, str]:
-    """Return a generation, and which attributes of its item cannot be read; "" if all can. See `run_of`."""
-    ended = _ended(generation_id, GenerationState.FAILED, bucket, "request")
-    generation, unread = _read(
-        Generation, plain(item) | {"id": generation_id}, ended | {"task_name": task_of(generation_id)}
-    )
+) -> tuple[Generation, list[str]]:
+    """Return a generation, and which attributes of its item cannot be read. See `run_of`."""
+    named = {"id": generation_id, "task_name": task_of(generation_id)}
+    ended = _ended(GenerationState.FAILED, bucket, "request")
+    generation, unread = _read(Generation, plain(item) | {"id": generation_id}, named, ended)
     if unread and not generation.request.key:
         request = _dropped(generation_id, generation.request, versions)
         generation = generation.model_copy(update={"request": request})
     return generation, unread
 
 
-def _ended(name: str, state: str, bucket: str, begun_by: str) -> dict[str, Any]:
+def _ended(state: str, bucket: str, begun_by: str) -> dict[str, Any]:
     """Return what stands in for attributes that every item has."""
     return {
-        "id": name,
         "state": state,
         "created_at": _LONG_AGO,
         "updated_at": _LONG_AGO,
@@ -57,14 +58,23 @@ def _ended(name: str, state: str, bucket: str, begun_by: str) -> dict[str, Any]:
     }
 
 
-def _read(kind: type[Item], item: dict[str, Any], otherwise: dict[str, Any]) -> tuple[Item, str]:
-    """Read an item; what of it cannot be read is left out, and what has to be there stands in `otherwise`."""
+def _read(
+    kind: type[Item], item: dict[str, Any], named: dict[str, str], otherwise: dict[str, Any]
+) -> tuple[Item, list[str]]:
+    """Read an item; what of it cannot be read is left out, and what has to be there stands in `otherwise`.
+
+    Parameters
+    ----------
+    named : dict[str, str]
+        What is known by the item's key. Whatever of this the item contradicts counts as unreadable.
+    """
+    believed = {name: value for name, value in item.items() if named.get(name, value) == value}
     try:
-        return kind.model_validate(item), ""
+        return kind.model_validate(believed), []
     except ValidationError as error:
         unread = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
-    readable = {name: value for name, value in item.items() if name not in unread}
-    return kind.model_validate(otherwise | readable), ", ".join(sorted(unread))
+    readable = {name: value for name, value in believed.items() if name not in unread}
+    return kind.model_validate(otherwise | named | readable), sorted(unread)
 
 
 def _dropped(name: str, unknown: DatasetObject, versions: Iterable[Version]) -> DatasetObject:

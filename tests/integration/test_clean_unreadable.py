@@ -6,12 +6,12 @@ import pytest
 
 from signalbox.generation import PREFIX
 from signalbox.live import LIVE_PREFIX
-from signalbox.run import Run
+from signalbox.run import Run, State
 from signalbox.task import Deployment
 from tests.builders import embedded_spec, spec
 from tests.integration.cloud import Cloud
 from tests.integration.test_cleanup import app, held, promoted, said, versions
-from tests.integration.test_generation import asked, request
+from tests.integration.test_generation import asked, finished, request
 
 __all__ = ["app"]
 TASK = "clip-search"
@@ -139,10 +139,62 @@ def test_an_unreadable_generations_batch_job_is_stopped_by_its_name(cloud: Cloud
     assert cloud.table.scan()["Items"] == []
 
 
-def test_an_unreadable_run_that_is_live_stays(cloud: Cloud, capsys: Captured) -> None:
+SPOILT: list[dict[str, Any]] = [
+    {"history": "long"},
+    {"state": "PONDERING", "task": "other"},
+    {"task": "other"},
+    {"task": None},
+]
+
+
+@pytest.mark.parametrize("attributes", SPOILT, ids=str)
+def test_an_unreadable_run_that_is_live_stays(
+    cloud: Cloud, capsys: Captured, attributes: dict[str, Any]
+) -> None:
     cloud.upload_task(spec(judge=None))
     live = promoted(cloud)
-    spoil(cloud, live.id, history="long")
-    code, done = said(capsys, "clean", "--everything", "--yes")
-    assert (code, done["kept"]) == (0, [live.id])
+    spoil(cloud, live.id, **attributes)
+    for scope in (["--everything"], ["--task", TASK], [live.id]):
+        code, done = said(capsys, "clean", *scope, "--yes")
+        assert (code, done["left"], done["kept"]) == (0, [], [live.id])
+    assert said(capsys, "clean", "--task", "other", "--yes")[1]["runs"] == []
     assert set(cloud.bedrock.deployments) == {live.id}
+    assert versions(cloud, f"runs/{live.id}/")
+
+
+@pytest.mark.parametrize("attributes", SPOILT, ids=str)
+def test_a_live_one_that_goes_with_its_task_is_live_no_longer(
+    cloud: Cloud, capsys: Captured, attributes: dict[str, Any]
+) -> None:
+    cloud.upload_task(spec(judge=None))
+    live = promoted(cloud)
+    spoil(cloud, live.id, **attributes)
+    code, done = said(capsys, "clean", live.id, "--with-live", TASK, "--yes")
+    assert (code, done["left"], cloud.runs.live(TASK)) == (0, [], None)
+    assert cloud.bedrock.deployments == {}
+
+
+def test_a_generation_that_may_be_of_the_live_runs_dataset_stays(cloud: Cloud, capsys: Captured) -> None:
+    cloud.upload_task(embedded_spec())
+    generation = finished(cloud, request(cloud, asked()))
+    assert cloud.finish(generation.run_id).state is State.PROMOTED
+    kept = versions(cloud, f"generations/{generation.id}/")
+    spoil(cloud, PREFIX + generation.id, run_id={"what": "ever"})
+    for scope in (["--everything"], ["--task", TASK], [generation.id]):
+        code, done = said(capsys, "clean", *scope, "--yes")
+        (left,) = done["left"]
+        assert (code, left.startswith(f"{generation.id}: unreadable (run_id), so ")) == (7, True)
+    assert versions(cloud, f"generations/{generation.id}/") == kept
+    # When it is named with its task, then it goes alone
+    code, done = said(capsys, "clean", generation.id, "--with-live", TASK, "--yes")
+    assert (code, done["left"], versions(cloud, "generations/")) == (0, [], [])
+    assert cloud.live().run_id == generation.run_id
+
+
+def test_one_that_is_certainly_of_no_live_run_goes_with_everything(cloud: Cloud, capsys: Captured) -> None:
+    cloud.upload_task(embedded_spec())
+    generation = finished(cloud, request(cloud, asked()))
+    cloud.finish(generation.run_id)
+    spoil(cloud, PREFIX + generation.id, state="PONDERING", run_id=f"{TASK}-ffffffffffff")
+    assert said(capsys, "clean", "--everything", "--yes")[0] == 0
+    assert versions(cloud, "generations/") == []
