@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
+from itertools import zip_longest
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
@@ -154,10 +155,11 @@ def _latest(runs: Sequence[Run]) -> float:
 
 
 def _timeline(run: Run) -> list[tuple[Moment, timedelta | None]]:
-    """Return each entry of a run's history with how long its state lasted, None for the last."""
-    later = [moment.at for moment in run.history[1:]]
-    lasted = [end - moment.at for moment, end in zip(run.history, later, strict=False)]
-    return list(zip(run.history, [*lasted, None], strict=True)) if run.history else []
+    """Return each entry of a run's history with how long its state lasted; None if that is not known, or not over."""
+    return [
+        (moment, after.at - moment.at if after and not after.left_out else None)
+        for moment, after in zip_longest(run.history, run.history[1:])
+    ]
 
 
 def _noted(moment: Moment, run: Run) -> str:

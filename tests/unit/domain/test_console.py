@@ -380,3 +380,12 @@ def test_a_generation_that_failed_shows_why_and_what_to_do() -> None:
     failed = generation(GenerationState.FAILED, failure=failure)
     said = text_of(console.render([TASK], {}, {}, {TASK: [failed]}))
     assert "no answer could be used" in said and "mend the prompt" in said
+
+
+def test_of_a_moment_before_some_that_are_not_kept_nobody_can_say_how_long_it_lasted() -> None:
+    shown = run(State.RECEIVED, State.ACCEPTED, State.HELD, State.PROMOTED, lasting=7)
+    shown.history[2].left_out = 12
+    text = text_of(page_of(shown))
+    assert "RECEIVED 7.0 s note 0" in text
+    assert "ACCEPTED note 1" in text
+    assert "HELD 7.0 s [12 moments before this are not kept] note 2" in text
