@@ -317,5 +317,8 @@ _OPERATIONS: dict[str, Callable[[Parameters], Iterator[Access]]] = {
     "bedrock:GetModelInvocationJob": _by_name_or_arn(
         "GetModelInvocationJob", "model-invocation-job", "jobIdentifier"
     ),
+    "bedrock:StopModelInvocationJob": _by_name_or_arn(
+        "StopModelInvocationJob", "model-invocation-job", "jobIdentifier"
+    ),
     "bedrock-runtime:Converse": lambda parameters: _on_model("bedrock:InvokeModel", parameters["modelId"]),
 }

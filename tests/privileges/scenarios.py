@@ -32,6 +32,12 @@ from tests.unit.template.stack import DATA_BUCKET, QUERY_LOG_BUCKET
 
 TASK = "clip-search"
 WRONG = weights_text(0.1, 0.1, 0.8)
+MADE = {
+    "count": 120,
+    "templates": [f"{opening} {{place}}" for opening in OPENINGS],
+    "slots": {"place": [f"{number * 7919:x}" for number in range(1, 60)]},
+}
+"""A request for a dataset, of enough queries for a batch job."""
 
 Scenario = Callable[[Cloud, Recorder], None]
 
@@ -279,9 +285,6 @@ def keeps_queries(cloud: Cloud, _: Recorder) -> None:
 
 def generates(cloud: Cloud, _: Recorder) -> None:
     """Requests for a dataset: labelled in a batch by a profile's model and by a model itself, one by one, refused."""
-    places = [f"{number * 7919:x}" for number in range(1, 60)]
-    templates = [f"{opening} {{place}}" for opening in OPENINGS]
-    made = {"count": 120, "templates": templates, "slots": {"place": places}}
     beside = {"count": 150, "queries": "real.jsonl", "labelling": {"mode": "converse"}}
     cloud.s3.put_object(Bucket=DATA_BUCKET, Key="requests/clip-search/real.jsonl", Body=prompts())
     for teacher in ("us.amazon.nova-pro-v1:0", "amazon.nova-pro-v1:0"):
@@ -289,7 +292,7 @@ def generates(cloud: Cloud, _: Recorder) -> None:
         cloud.upload_task(embedded_spec(customization=asked), golden=labelled(QUERIES[:30]))
         cloud.deliveries = 2
         nowhere = beside | {"queries": "no.txt"}
-        for name, content in {"made": made, "beside": beside, "nowhere": nowhere}.items():
+        for name, content in {"made": MADE, "beside": beside, "nowhere": nowhere}.items():
             key = f"requests/clip-search/{name}.yaml"
             cloud.s3.put_object(Bucket=DATA_BUCKET, Key=key, Body=json.dumps(content).encode())
             cloud.settle()
@@ -320,17 +323,24 @@ def labels_a_dataset(cloud: Cloud, _: Recorder) -> None:
     cloud.upload_task(embedded_spec(dataset={"label": "auto"}))
     for content in (labelled(), prompts(), labelled(QUERIES[:90]) + prompts(QUERIES[90:])):
         assert cloud.finish(cloud.drop(content, trains=True)).state is State.PROMOTED
-    places = [f"{number * 7919:x}" for number in range(1, 60)]
-    made = {
-        "count": 120,
-        "templates": [f"{opening} {{place}}" for opening in OPENINGS],
-        "slots": {"place": places},
-    }
     cloud.s3.put_object(
-        Bucket=DATA_BUCKET, Key="requests/clip-search/made.yaml", Body=json.dumps(made).encode()
+        Bucket=DATA_BUCKET, Key="requests/clip-search/made.yaml", Body=json.dumps(MADE).encode()
     )
     cloud.settle()
     cloud.minute(3)
+
+
+def ends_a_generation(cloud: Cloud, _: Recorder) -> None:
+    """A batch job that never ends is stopped with its generation."""
+    cloud.upload_task(embedded_spec())
+    cloud.s3.put_object(
+        Bucket=DATA_BUCKET, Key="requests/clip-search/long.yaml", Body=json.dumps(MADE).encode()
+    )
+    cloud.settle()
+    (generation,) = cloud.pipeline().generations.open()
+    cloud.age(f"GENERATION#{generation.id}", timedelta(days=10))
+    cloud.watch()
+    assert {job["status"] for job in cloud.bedrock.batches.values()} == {"Stopped"}
 
 
 def forgets_a_generation(cloud: Cloud, _: Recorder) -> None:
@@ -358,6 +368,7 @@ def forgets_a_generation(cloud: Cloud, _: Recorder) -> None:
 SCENARIOS: tuple[Scenario, ...] = (
     generates,
     labels_a_dataset,
+    ends_a_generation,
     forgets_a_generation,
     promotes,
     replaces,

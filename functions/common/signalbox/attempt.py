@@ -22,8 +22,10 @@ class Attempted(Protocol):
     waited_until: datetime | None
 
 
-def found_waiting(attempted: Attempted, reason: str) -> dict[str, Any]:
+def found_waiting(attempted: Attempted, reason: str, at: datetime) -> dict[str, Any]:
     """Return what to change if it waits for this, "" if for nothing; none of it if that is known."""
+    if attempted.waiting and not reason:
+        return {"waiting": "", "trouble": "", "waited_until": at}
     return {"waiting": reason, "trouble": ""} if reason != attempted.waiting or attempted.trouble else {}
 
 

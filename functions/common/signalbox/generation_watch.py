@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from signalbox.attempt import in_vain
+from signalbox.batch_inference import BatchInference
 from signalbox.failure import Failure
 from signalbox.generation import Generation, GenerationState
 from signalbox.observability import logger
@@ -53,18 +54,22 @@ def _heal(generation: Generation, pipeline: Pipeline, now: datetime, nudge_after
         pipeline.deliver_of(generation)
     if generation.state.ended:
         return False
-    stayed = now - generation.history[-1].at
+    began = generation.history[-1].at
+    tried = in_vain(generation, began, now)
     patience = _WAITING if generation.waiting else _OTHERWISE
-    if in_vain(generation, generation.history[-1].at, now) > _LONGEST * patience:
-        _end(generation, stayed, pipeline)
+    if tried > _LONGEST * patience:
+        _end(generation, now - began, pipeline)
         return False
-    if stayed > patience and not generation.stalled:
+    if tried > patience and not generation.stalled:
         pipeline.deliver_of(pipeline.generations.mark_stalled(generation))
     pipeline.bus.nudge(generation)
     return True
 
 
 def _end(generation: Generation, stayed: timedelta, pipeline: Pipeline) -> None:
+    """Stop a generation's batch jobs, which would be paid for in vain, and let it fail."""
+    for arn in generation.job_arns.values():
+        BatchInference(pipeline.bedrock).stop(arn)
     known = [f"in state {generation.state} for {stayed.total_seconds() / 3600:.1f} hours"]
     known += [f"waiting: {generation.waiting}"] if generation.waiting else []
     known += [f"the last attempt broke off: {generation.trouble}"] if generation.trouble else []

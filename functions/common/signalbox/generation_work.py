@@ -117,7 +117,7 @@ class Work:
 
     def wait(self, reason: str, **changes: Any) -> None:
         """Note what the generation waits for, "" if nothing, and whatever else; that is a sign of life."""
-        changes |= found_waiting(self.generation, reason)
+        changes |= found_waiting(self.generation, reason, now())
         self.pipeline.generations.note(self.generation, **changes)
 
     def note_trouble(self, trouble: str) -> None:

@@ -10,10 +10,9 @@ from botocore.exceptions import ClientError
 from signalbox.attempt import found_trouble, found_waiting
 from signalbox.dataset_object import DatasetObject
 from signalbox.items import condition_failed, condition_of, item_of, outdated, plain, readable, update_of
-from signalbox.live import LIVE_ITEMS, LIVE_PREFIX, Live, live_of
+from signalbox.live import ACTIVE_INDEX, LIVE_ITEMS, LIVE_PREFIX, Live, live_of
 from signalbox.run import TRANSITIONS, Moment, Part, Run, State, now, run_id_for
 
-ACTIVE_INDEX = "active-runs"
 TASK_INDEX = "runs-by-task"
 _ACTIVE = "active"
 _AT_BEDROCK = "deployed"
@@ -141,7 +140,7 @@ class RunTable:
 
     def wait(self, run: Run, reason: str) -> None:
         """Note what a run is waiting for, "" if nothing; its state and its place in the line of `watch` stay."""
-        if changes := found_waiting(run, reason):
+        if changes := found_waiting(run, reason, now()):
             self._change(run, changes)
 
     def note_trouble(self, run: Run, trouble: str) -> None:

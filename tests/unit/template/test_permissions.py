@@ -81,7 +81,14 @@ ACTIONS = {
     "NotifyRole": CALLED_BY_EVENTS | KEY | {"sns:Publish", "s3:GetObject"},
     "CleanRole": CALLED_BY_EVENTS
     | {"dynamodb:GetItem", "dynamodb:DeleteItem", "s3:ListBucketVersions", "s3:DeleteObjectVersion"},
-    "WatchRole": STEP | RUN_OBJECTS | {"dynamodb:Query", "dynamodb:PutItem", "s3:ListBucketVersions"},
+    "WatchRole": STEP
+    | RUN_OBJECTS
+    | {
+        "dynamodb:Query",
+        "dynamodb:PutItem",
+        "s3:ListBucketVersions",
+        "bedrock:StopModelInvocationJob",
+    },
     "RouteRole": OWN_LOG
     | TRACES
     | {"dynamodb:GetItem", "dynamodb:Query", "s3:GetObject", "s3:ListBucket", "bedrock:InvokeModel"},
