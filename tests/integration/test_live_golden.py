@@ -1,7 +1,9 @@
 """A model is compared with the live one on the live run's golden set too, which the new dataset had no part in."""
 
+import itertools
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import jsonschema
@@ -38,6 +40,13 @@ def slipped(query: str) -> str:
 def gate(cloud: Cloud, run: Run, name: str = GATE) -> dict[str, Any]:
     gates = {gate["name"]: gate for gate in cloud.read(run.id, "metrics.json")["gates"]}
     return gates[name]
+
+
+def evaluation_without(cloud: Cloud, run: Run) -> float:
+    """What the run's evaluation would have cost (USD) without the tokens that were asked beside the golden set."""
+    task = Task.model_validate(cloud.read(run.id, "task.json"))
+    counts = cloud.read(run.id, "validation.json")["counts"]
+    return of_run(task, counts, cloud.read(run.id, "metrics.json"), "us-east-1")["evaluation"]
 
 
 @pytest.fixture
@@ -104,12 +113,39 @@ def test_a_model_that_agrees_with_the_live_golden_set_goes_live(cloud: Cloud, li
     assert beside["tokens"] == {
         name: pytest.approx(mean[name] * len(golden), rel=0.1) for name in ("input", "output")
     }
-    validation = cloud.read(run.id, "validation.json")
-    task = Task.model_validate(cloud.read(run.id, "task.json"))
-    without = of_run(task, validation["counts"], metrics, "us-east-1")["evaluation"]
     price = prices().of_model(beside["model"], "us-east-1").of(*beside["tokens"].values())
     assert price > 0
-    assert metrics["run_cost"]["evaluation"] == pytest.approx(without + price)
+    assert metrics["run_cost"]["evaluation"] == pytest.approx(evaluation_without(cloud, run) + price)
+
+
+def test_what_the_live_model_has_said_before_it_fell_silent_is_paid_for(cloud: Cloud, live: Run) -> None:
+    # Given a live model that has to be asked again, and is throttled after a few answers
+    cloud.s3.delete_object(Bucket=DATA_BUCKET, Key=f"runs/{live.id}/predictions/bedrock.jsonl")
+    golden = cloud.read(live.id, "golden.jsonl").decode()
+    answered, turns = cloud.bedrock.converse, itertools.count()
+
+    def fall_silent(**request: Any) -> dict[str, Any]:
+        query = request["messages"][0]["content"][0]["text"]
+        if request["modelId"] == live.deployment_arn and f'"{query}"' in golden and next(turns) >= 5:
+            raise client_error("ThrottlingException", "Converse")
+        return answered(**request)
+
+    cloud.bedrock.converse = fall_silent
+    run = cloud.finish(cloud.drop(labelled(OTHERS)))
+    assert run.state is State.EVALUATED
+    # When the patience is over
+    cloud.age(run.id, timedelta(hours=2))
+    cloud.minute(2)
+    assert "no answer within 1 h" in gate(cloud, run)["reason"]
+    # Then what those few answers cost is in the run's cost
+    (beside,) = cloud.read(run.id, "comparison.json")["asked_on_live_golden"]
+    said = cloud.read(run.id, f"predictions/live-{live.id}-golden-live.jsonl").splitlines()
+    assert len(said) == 5
+    for kind in ("input", "output"):
+        assert beside["tokens"][kind] == sum(json.loads(line)[f"{kind}_tokens"] for line in said) > 0
+    price = prices().of_model(beside["model"], "us-east-1").of(*beside["tokens"].values())
+    paid = cloud.read(run.id, "metrics.json")["run_cost"]["evaluation"]
+    assert paid == pytest.approx(evaluation_without(cloud, run) + price)
 
 
 def test_queries_that_both_golden_sets_have_are_not_asked_twice(cloud: Cloud, live: Run) -> None:

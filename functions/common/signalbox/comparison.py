@@ -64,10 +64,11 @@ def compare_with_live(run: Run, task: Task, live: Live, pipeline: Pipeline) -> W
         written["not_compared"] = {"live": on_golden}
     on_live_golden: Comparison | str
     try:
-        on_live_golden, asked = _on_live_golden(run, task, live, pipeline)
-        written |= {"compared_on_live_golden": _written(live, on_live_golden), ASKED_BESIDE: asked}
+        on_live_golden = _on_live_golden(run, task, live, pipeline)
+        written["compared_on_live_golden"] = _written(live, on_live_golden)
     except Refused as refused:
         on_live_golden = str(refused)
+    written[ASKED_BESIDE] = _asked_on_live_golden(run, task, live, pipeline)
     pipeline.store.put(run.id, COMPARISON, json.dumps(written, indent=1))
     return WithLive(on_golden, on_live_golden)
 
@@ -88,15 +89,8 @@ def _on_golden(run: Run, task: Task, live: Live, pipeline: Pipeline) -> tuple[di
     return measure(candidate, said, task.output, pipeline.bedrock.region), comparison
 
 
-def _on_live_golden(
-    run: Run, task: Task, live: Live, pipeline: Pipeline
-) -> tuple[Comparison, list[dict[str, Any]]]:
+def _on_live_golden(run: Run, task: Task, live: Live, pipeline: Pipeline) -> Comparison:
     """Compare on the live run's golden queries and answers, without those that the new model was trained on.
-
-    Returns
-    -------
-    tuple[Comparison, list[dict]]
-        The comparison, and of each model that was asked for it: `model` and `tokens`, as metrics.json has them.
 
     Raises
     ------
@@ -116,21 +110,13 @@ def _on_live_golden(
             f"trained on, at least {LEAST_COMPARED} are needed"
         )
 
-    asked: list[dict[str, Any]] = []
-
     def ask_live(records: Sequence[Record]) -> list[Prediction]:
         candidate = live_candidate(live, task, pipeline)
-        kept_as = f"live-{live.run_id}-golden-live"
-        said = answers_in_time(candidate, run, task, records, pipeline, kept_as)
-        asked.extend(_paid_for(candidate, said))
-        return said
+        return answers_in_time(candidate, run, task, records, pipeline, _beside(live, "live"))
 
     def ask_new(records: Sequence[Record]) -> list[Prediction]:
         candidate = _first_served(run, task, pipeline)
-        kept_as = f"live-{live.run_id}-golden-{task.first_served}"
-        said = _answers_or_refusals(candidate, run, records, pipeline, kept_as)
-        asked.extend(_paid_for(candidate, said))
-        return said
+        return _answers_or_refusals(candidate, run, records, pipeline, _beside(live, task.first_served))
 
     then = Task.model_validate(live.task)
     said_by_live = _kept(run.id, f"live-{live.run_id}", pipeline) | _kept(
@@ -138,17 +124,33 @@ def _on_live_golden(
     )
     theirs = _answers(unseen, said_by_live, ask_live)
     own = _answers(unseen, _kept(run.id, task.first_served, pipeline), ask_new)
-    return compare(own, theirs, task.output), asked
+    return compare(own, theirs, task.output)
 
 
-def _paid_for(candidate: Candidate, said: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Return the tokens that a candidate is paid for by what it said; none if it is paid otherwise."""
-    tokens = {
-        "input": sum(one.input_tokens for one in said),
-        "output": sum(one.output_tokens for one in said),
+def _beside(live: Live, who: str) -> str:
+    """Name what `live`, or a candidate of the run, was asked of the live run's golden set."""
+    return f"live-{live.run_id}-golden-{who}"
+
+
+def _asked_on_live_golden(run: Run, task: Task, live: Live, pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return of each model that is paid by the token for its answers to it `model` and `tokens`, as metrics.json does.
+
+    They are counted by what is kept, since the answers that a model gave before it fell silent were paid for as well.
+    """
+    asked: dict[str, Callable[[], Candidate]] = {
+        "live": lambda: live_candidate(live, task, pipeline),
+        task.first_served: lambda: _first_served(run, task, pipeline),
     }
-    is_paid = candidate.role != "provisioned" and any(tokens.values())
-    return [{"model": candidate.model, "tokens": tokens}] if is_paid else []
+    paid = []
+    for who, candidate in asked.items():
+        said = _kept(run.id, _beside(live, who), pipeline).values()
+        tokens = {
+            "input": sum(one.input_tokens for one in said),
+            "output": sum(one.output_tokens for one in said),
+        }
+        if any(tokens.values()) and (model := candidate()).role != "provisioned":
+            paid.append({"model": model.model, "tokens": tokens})
+    return paid
 
 
 def _golden_of(live: Live, task: Task, pipeline: Pipeline) -> list[Record]:
