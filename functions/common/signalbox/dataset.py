@@ -409,7 +409,9 @@ def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
             "whether the teacher looked at the queries and label them again, or raise it if they are right"
         )
     long = dataset.quality.get("long_answers")
-    if long and long["answers"] >= MIN_GOLDEN and 2 * long["longer"] >= long["answers"]:
+    # A label may have fewer tokens than its letters say.
+    is_weighed = long and not isinstance(task.output, Labels)
+    if is_weighed and long["answers"] >= MIN_GOLDEN and 2 * long["longer"] >= long["answers"]:
         yield (
             f"{long['longer']:,} of the {long['answers']:,} answers are longer than "
             f"customization.max_response_tokens ({long['most']:,}) of the task, where the served student is cut off, "

@@ -69,7 +69,11 @@ def assess(
         "beyond_noise": _beyond_noise(by_query, near.pairs_of_records(), noise),
         **({} if isinstance(task.output, Labels) else _of_weights(answers)),
         "constant_answers": _constant(answers, task),
-        **({"long_answers": _long(answers, () if split_off else golden, task.job)} if task.job else {}),
+        **(
+            {"long_answers": _long_answers(answers, () if split_off else golden, task.job)}
+            if task.job
+            else {}
+        ),
         "scripts": _scripts(by_query),
     }
 
@@ -109,18 +113,23 @@ def warnings(findings: Mapping[str, Any]) -> Iterator[str]:
         yield f"{constant['share']:.0%} of the answers are the same one; did the teacher look at the queries?"
     if constant["reasoning_share"] > MOST_CONSTANT:
         yield f"{constant['reasoning_share']:.0%} of the answers give the same reasoning"
-    long = findings.get("long_answers")
-    if long and long["longer"]:
-        yield (
-            f"answers longer than customization.max_response_tokens ({long['most']:,}): {long['longer']:,} of "
-            f"{long['answers']:,}; {longest_of(long)}. The served student is cut off there, and an answer that is cut "
-            f"is none: raise it to {room_for(long['longest']):,}, as numbers have more tokens than the estimate, or "
-            "shorten them"
-        )
+    if long := findings.get("long_answers"):
+        yield from _too_long("answers", long, long["most"])
+        yield from _too_long("answers of the golden set", long.get("golden"), long["most"])
     if constant["unused"]:
         yield f"labels or signals of the task that never lead: {', '.join(constant['unused'])}"
     if findings["scripts"]["rare"]:
         yield f"scripts of hardly any query, so hardly learnt: {', '.join(findings['scripts']['rare'])}"
+
+
+def _too_long(whose: str, found: Mapping[str, Any] | None, most: int) -> Iterator[str]:
+    if found and found["longer"]:
+        yield (
+            f"{whose} longer than customization.max_response_tokens ({most:,}): {found['longer']:,} of "
+            f"{found['answers']:,}; {longest_of(found)}. The served student is cut off there, and an answer that is "
+            f"cut is none: raise it to {room_for(found['longest']):,}, as numbers have more tokens than the estimate, "
+            "or shorten them"
+        )
 
 
 class _Near:
@@ -305,16 +314,17 @@ def _constant(answers: Sequence[Record], task: Task) -> dict[str, Any]:
     }
 
 
-def _long(answers: Sequence[Record], given: Sequence[Record], job: Customization) -> dict[str, Any]:
-    """Find the answers, by estimate, of more tokens than the served student may write; `given` is a golden set's."""
-    lengths = [
-        *((tokens_of([record.answer_text or ""]), record.line) for record in answers),
-        *((tokens_of([record.answer_text or ""]), None) for record in given),
-    ]
+def _long_answers(answers: Sequence[Record], given: Sequence[Record], job: Customization) -> dict[str, Any]:
+    """Find answers of more tokens than the served student may write; `given` is a golden set's, which none learns."""
+    golden = {"golden": _lengths(given, job)} if given else {}
+    return {"most": job.max_response_tokens, **_lengths(answers, job), **golden}
+
+
+def _lengths(answers: Sequence[Record], job: Customization) -> dict[str, Any]:
+    lengths = [(_tokens_written(record, job), record.line) for record in answers]
     longer = [found for found in lengths if found[0] > job.max_response_tokens]
     longer.sort(key=lambda found: -found[0])
     return {
-        "most": job.max_response_tokens,
         "answers": len(lengths),
         "longest": max((tokens for tokens, _ in lengths), default=0),
         "longer": len(longer),
@@ -322,11 +332,16 @@ def _long(answers: Sequence[Record], given: Sequence[Record], job: Customization
     }
 
 
-def longest_of(long: Mapping[str, Any]) -> str:
+def _tokens_written(record: Record, job: Customization) -> int:
+    """Estimate the tokens of an answer as the student learns it: a reward is not told the teacher's reasoning."""
+    if job.limits.answers_are_text or record.answer is None:
+        return tokens_of([record.answer_text or ""])
+    return tokens_of([_as_said(record.answer)])
+
+
+def longest_of(lengths: Mapping[str, Any]) -> str:
     """Say where the longest answer stands and how long it is."""
-    line = long["lines"][0]
-    where = "in the golden set" if line is None else f"line {line}"
-    return f"the longest, {where}, has about {long['longest']:,} tokens"
+    return f"the longest, line {lengths['lines'][0]}, has about {lengths['longest']:,} tokens"
 
 
 def _as_said(answer: Answer) -> str:

@@ -18,8 +18,10 @@ from tests.builders import (
     labels_spec,
     line,
     prompts,
+    reinforced_spec,
     spec,
     task,
+    true_label,
     truth,
     weights_text,
 )
@@ -168,16 +170,51 @@ def test_a_dataset_of_which_half_of_the_answers_would_be_cut_is_rejected(
         )
 
 
-def test_answers_of_a_given_golden_set_are_looked_at_too() -> None:
-    # Given prompts alone, and a golden set whose answers are longer than the task allows
-    long = b"".join(line(f"{CALM} {n}", explained(250)) for n in range(20))
+def test_long_answers_of_a_given_golden_set_are_warned_of_and_reject_nothing() -> None:
+    # Given a golden set whose answers are longer than the task allows, and answers that are not
+    long = b"".join(line(f"{CALM} {n}", explained(250)) for n in range(300))
     golden = read_golden([long], task(), "golden.jsonl")
-    dataset = examine([prompts()], task(), golden, "golden.jsonl")
-    # Then the dataset is rejected, since what the student is measured by could not be said
+    for content in (prompts(), SOUND):
+        dataset = examine([content], task(), golden, "golden.jsonl")
+        # Then they are counted apart, as nobody learns from them
+        found, longest = dataset.quality["long_answers"], tokens_of([explained(250)])
+        assert found["longer"] == 0
+        assert found["golden"] == {
+            "answers": 300,
+            "longest": longest,
+            "longer": 300,
+            "lines": list(range(1, EXAMPLES + 1)),
+        }
+        assert dataset.reasons == []
+        (warning,) = [each for each in dataset.warnings if "max_response_tokens" in each]
+        assert warning.startswith(
+            "answers of the golden set longer than customization.max_response_tokens (200): 300 of 300; the longest, "
+            f"line 1, has about {longest} tokens"
+        )
+
+
+def test_of_reinforcement_an_answer_is_as_long_as_its_reference() -> None:
+    # Given answers that are long by their reasoning alone, which the reward is not told
+    content = b"".join(line(f"{CALM} {n}", explained(250)) for n in range(150))
+    dataset = examine([content, SOUND], task(reinforced_spec()))
     found = dataset.quality["long_answers"]
-    assert (found["answers"], found["longer"], found["lines"]) == (20, 20, [None] * EXAMPLES)
-    (reason,) = dataset.reasons
-    assert "(the longest, in the golden set, has about" in reason
+    assert (found["answers"], found["longer"]) == (300, 0)
+    assert not any("max_response_tokens" in said for said in (*dataset.warnings, *dataset.reasons))
+    # When the weights themselves do not fit, then it is rejected as every other
+    content = reinforced_spec()
+    short = content | {"customization": content["customization"] | {"max_response_tokens": 5}}
+    (reason,) = examine([SOUND], task(short)).reasons
+    assert "longer than customization.max_response_tokens (5)" in reason
+
+
+def test_labels_are_too_short_to_reject_them_by_an_estimate() -> None:
+    # Given labels of a token each, by estimate of two
+    content = labels_spec()
+    short = content | {"customization": content["customization"] | {"max_response_tokens": 1}}
+    dataset = examine([labelled(answer=true_label)], task(short))
+    assert dataset.quality["long_answers"]["longer"] > 75
+    assert any("max_response_tokens" in warning for warning in dataset.warnings)
+    assert dataset.reasons == []
 
 
 def test_a_task_that_serves_no_model_of_bedrocks_cuts_no_answer() -> None:
