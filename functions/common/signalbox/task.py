@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from signalbox.customization import LIMITS, RESERVED_WORDS_SOURCE, Customization, Limits
-from signalbox.spec import ModelId, Section, Share, distinct, read_spec
+from signalbox.spec import ModelId, Section, Share, TaskError, distinct, line_of, read_spec
 
 NAME_PATTERN = r"[a-z0-9]+(-[a-z0-9]+)*"
 NAME_LENGTH = 24
@@ -89,6 +89,16 @@ class Patience(Section):
     comparison_hours: float = Field(default=1, gt=0, le=72)
     release_hours: float = Field(default=24, gt=0, le=720)
     release_end_hours: float = Field(default=336, gt=0, le=8760)
+
+    @property
+    def fault(self) -> str:
+        """Why no spec may say so, "" if it may. Whatever an older version has accepted with it is still read."""
+        if self.release_end_hours > self.release_hours:
+            return ""
+        return (
+            f"patience.release_end_hours ({self.release_end_hours:g}) must be more than patience.release_hours "
+            f"({self.release_hours:g}), or a run ends before people are reminded that it awaits them"
+        )
 
 
 class Unsure(Section):
@@ -324,7 +334,11 @@ class Task(Section):
         TaskError
             With the line, the field and the reason of each fault.
         """
-        return read_spec(cls, text, source)
+        task = read_spec(cls, text, source)
+        if fault := task.patience.fault:
+            line = line_of(text, ("patience", "release_end_hours"))
+            raise TaskError(source, [f"line {line}: {fault}"])
+        return task
 
     def to_json(self) -> str:
         """Write the spec for a run's prefix; `Task.model_validate_json` reads it."""

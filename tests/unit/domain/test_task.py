@@ -68,6 +68,14 @@ def test_any_text_is_a_task_or_a_task_error(text: str | bytes) -> None:
         ({"gates": {"accuracy": 0.9}}, "gates.accuracy does not apply to a task whose output is weights"),
         ({"gates": {"mae": 2}}, "gates.mae: "),
         ({"customization": {"teacher": "t"}}, "customization.student: is missing"),
+        (
+            {"patience": {"release_hours": 24, "release_end_hours": 24}},
+            "patience.release_end_hours (24) must be more than patience.release_hours (24)",
+        ),
+        (
+            {"patience": {"release_hours": 400}},
+            "patience.release_end_hours (336) must be more than patience.release_hours (400)",
+        ),
     ],
 )
 def test_a_fault_is_named_with_its_line_its_field_and_what_to_do(changes: dict, problem: str) -> None:
@@ -80,6 +88,16 @@ def test_the_line_is_that_of_the_offending_key() -> None:
     text = "name: a\nprompt: b\noutput:\n  weights:\n  - one\n  - two\nserve:\n  budget_ms: 5\n"
     with pytest.raises(TaskError, match=r"line 8: serve\.budget_ms"):
         Task.from_yaml(text)
+
+
+def test_an_end_before_the_reminder_is_a_fault_on_its_line_but_what_was_accepted_with_it_is_still_read() -> (
+    None
+):
+    text = b"patience:\n  release_hours: 48\n  release_end_hours: 2\n" + task_yaml(embedded_spec())
+    with pytest.raises(TaskError, match=r"task\.yaml: line 3: patience\.release_end_hours \(2\)"):
+        Task.from_yaml(text)
+    kept = Task.model_validate(embedded_spec(patience={"release_hours": 48, "release_end_hours": 2}))
+    assert Task.model_validate_json(kept.to_json()) == kept
 
 
 def test_every_fault_is_listed_at_once() -> None:
