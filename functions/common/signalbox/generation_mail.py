@@ -3,11 +3,7 @@
 from typing import Any
 
 from signalbox.events import Event
-from signalbox.wording import dollars, number, shortened
-
-Written = tuple[str, list[str], str]
-"""The headline, what was found out in paragraphs, and what to do."""
-_LISTED = 25
+from signalbox.wording import Written, dollars, listed, number
 
 
 def _started(summary: dict[str, Any]) -> Written:
@@ -50,7 +46,7 @@ def _completed(summary: dict[str, Any]) -> Written:
 def _rejected(summary: dict[str, Any]) -> Written:
     reasons = summary.get("reasons") or ["the request cannot be used"]
     advice = "correct the request and upload it again."
-    return reasons[0], [_listed(f"Why {summary['request']} cannot be done:", reasons)], advice
+    return reasons[0], [listed(f"Why {summary['request']} cannot be done:", reasons)], advice
 
 
 def _failed(summary: dict[str, Any]) -> Written:
@@ -103,7 +99,7 @@ def _balance(summary: dict[str, Any], missed: list[str]) -> str:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in summary.get("shares", {}).items())
     led = f"Leading: {shares}" if shares else ""
     if missed:
-        return "\n".join([led, _listed("The balance is missed:", missed)])
+        return "\n".join([led, listed("The balance is missed:", missed)])
     return led + ("\nThe balance is reached within two points." if summary.get("target") else "")
 
 
@@ -120,8 +116,3 @@ def _faults(summary: dict[str, Any]) -> str:
 
 def _dropped(summary: dict[str, Any]) -> str:
     return f"Dataset: {summary['dataset']}\nIts run: {summary['run']}" if summary.get("run") else ""
-
-
-def _listed(title: str, entries: list[str]) -> str:
-    more = [f"and {len(entries) - _LISTED} more"] if len(entries) > _LISTED else []
-    return "\n".join([title, *(f"  - {shortened(entry)}" for entry in entries[:_LISTED] + more)])

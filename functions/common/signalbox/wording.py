@@ -7,6 +7,10 @@ from markupsafe import Markup
 
 ABSENT = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
+_LISTED = 25
+
+Written = tuple[str, list[str], str]
+"""What a message says: the headline, what was found out in paragraphs, and what to do."""
 
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), full-width forms included; it
 # skips white space before it.
@@ -32,6 +36,12 @@ def harmless(value: Any) -> Any:
 def shortened(text: str, length: int = 300) -> str:
     """Return a text of at most so many characters, with an ellipsis where it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def listed(title: str, entries: list[str]) -> str:
+    """List what a message says under a title, a line each; of many the first, and how many more there are."""
+    more = [f"and {len(entries) - _LISTED} more"] if len(entries) > _LISTED else []
+    return "\n".join([title, *(f"  - {shortened(entry)}" for entry in entries[:_LISTED] + more)])
 
 
 def typographic(text: str) -> str:
