@@ -100,6 +100,22 @@ def test_a_dataset_that_is_unusable_costs_nothing(cloud: Cloud) -> None:
     assert State.LABELLING not in cloud.states(run.id)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (weights_text(0.5, 0.3, 0.2, reasoning="why " * 250), "are longer than customization"),
+        (weights_text(0.5, 0.3, 0.2), "have one and the same answer"),
+    ],
+)
+def test_a_dataset_that_no_answer_could_save_costs_nothing(cloud: Cloud, answer: str, reason: str) -> None:
+    # Given 110 answers that cannot be used, which the 40 that the teacher could add do not make up for
+    cloud.upload_task(task_with(spec(), label=True, max_constant_share=0.7))
+    run = cloud.finish(cloud.drop(labelled(QUERIES[:110], lambda query: answer) + prompts(QUERIES[110:])))
+    assert run.state is State.REJECTED
+    assert reason in run.reason
+    assert (cloud.bedrock.asked, cloud.bedrock.batches) == ([], {})
+
+
 def test_golden_queries_of_the_task_are_not_paid_for(cloud: Cloud) -> None:
     cloud.upload_task(task_with(embedded_spec()), golden=labelled(QUERIES[:30]))
     run = cloud.finish(cloud.drop(prompts()))

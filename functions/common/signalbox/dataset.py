@@ -63,7 +63,7 @@ class Dataset:
         What of them a person should look at, in sentences that quote no query.
     to_label : list[Record]
         A record of each query that the teacher is to answer before the dataset is used, as the task wants it; with
-        these answers there may be no `reasons`.
+        these answers there may be no `reasons`. Empty where there would be some whatever it answers.
     """
 
     train: list[Record] = field(default_factory=list)
@@ -241,7 +241,9 @@ def examine(
     ]
     faults = [*reading.reasons()] or list(_faults(dataset, task))
     if not faults and _wants_labels(dataset, task):
-        dataset.to_label = without_answer(records, [*dataset.golden, *dataset.validation])
+        faults = list(_flaws(dataset, task, to_come=dataset.counts["prompt_only"]))
+        asked = without_answer(records, [*dataset.golden, *dataset.validation])
+        dataset.to_label = [] if faults else asked
     dataset.reasons = faults or list(_shortcomings(dataset, task))
     return dataset
 
@@ -401,34 +403,55 @@ def _shortcomings(dataset: Dataset, task: Task) -> Iterable[str]:
             f"records, or put a golden set at tasks/{task.name}/golden.jsonl{_or_have_it_labelled(counts, task)}"
         )
         return
-    constant = dataset.quality["constant_answers"]["share"]
-    if counts["labelled"] >= MIN_GOLDEN and constant > task.dataset.max_constant_share:
+    yield from _flaws(dataset, task)
+    trainable = _trainable(dataset, task)
+    if trainable < limits.least:
         yield (
-            f"{constant:.1%} of the {counts['labelled']:,} labelled records have one and the same answer, more than "
-            f"the {task.dataset.max_constant_share:.1%} that dataset.max_constant_share of the task allows; see "
+            f"{trainable} records are left for training once {_set_aside(counts)} set aside; at least "
+            f"{limits.least} are needed ({limits.source}){_or_have_it_labelled(counts, task)}"
+        )
+
+
+def _flaws(dataset: Dataset, task: Task, to_come: int = 0) -> Iterable[str]:
+    """Say what is wrong with a dataset even if as many answers as are `to_come` are all good and all different."""
+    counts, limits = dataset.counts, task.limits
+    labelled, constant = counts["labelled"], dataset.quality["constant_answers"]["share"]
+    most_constant = task.dataset.max_constant_share
+    if labelled >= MIN_GOLDEN and constant * labelled > most_constant * (labelled + to_come):
+        yield (
+            f"{constant:.1%} of the {labelled:,} labelled records have one and the same answer, more than "
+            f"the {most_constant:.1%} that dataset.max_constant_share of the task allows; see "
             "whether the teacher looked at the queries and label them again, or raise it if they are right"
         )
     long = dataset.quality.get("long_answers")
     # A label may have fewer tokens than its letters say.
     is_weighed = long and not isinstance(task.output, Labels)
-    if is_weighed and long["answers"] >= MIN_GOLDEN and 2 * long["longer"] >= long["answers"]:
+    if is_weighed and long["answers"] >= MIN_GOLDEN and 2 * long["longer"] >= long["answers"] + to_come:
         yield (
             f"{long['longer']:,} of the {long['answers']:,} answers are longer than "
             f"customization.max_response_tokens ({long['most']:,}) of the task, where the served student is cut off, "
             f"so most of what it learns to say could not be used; raise it to {room_for(long['longest']):,} "
             f"({longest_of(long)}), or shorten the answers"
         )
-    trainable = counts["train"] if "bedrock" in task.candidates else sum(1 for r in dataset.train if r.answer)
-    if trainable < limits.least:
+    held_out = MIN_GOLDEN if dataset.quality["near_leakage"]["split_off"] else counts["leaked"]
+    if to_come and counts["records"] - held_out < limits.least:
         yield (
-            f"{trainable} records are left for training once {_set_aside(counts)} set aside; at least "
-            f"{limits.least} are needed ({limits.source}){_or_have_it_labelled(counts, task)}"
+            f"{counts['records'] - held_out} records at most would be left for training, whatever the teacher answers, "
+            f"once the golden queries are set aside; at least {limits.least} are needed ({limits.source}); add records"
         )
+    trainable = _trainable(dataset, task)
     if trainable + counts.get("validation", 0) > limits.most:
         yield (
             f"{trainable:,} records to train on and {counts['validation']:,} to validate with are more than the "
             f"{limits.most:,} that Bedrock takes together ({limits.source}); drop fewer"
         )
+
+
+def _trainable(dataset: Dataset, task: Task) -> int:
+    """Count the training records that a customization job or, without one, the embedded student learns from."""
+    if "bedrock" in task.candidates:
+        return dataset.counts["train"]
+    return sum(record.answer is not None for record in dataset.train)
 
 
 def _or_have_it_labelled(counts: dict[str, int], task: Task) -> str:

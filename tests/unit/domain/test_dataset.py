@@ -326,3 +326,39 @@ def test_few_labels_beside_prompts_may_be_alike() -> None:
     golden = read_golden([labelled(QUERIES[:30])], task(), "golden.jsonl")
     content = prompts(QUERIES[35:]) + labelled(QUERIES[30:35], lambda query: CONSTANT)
     assert examine([content], task(), golden, "golden.jsonl").reasons == []
+
+
+def constant(answered: int) -> bytes:
+    return labelled(QUERIES[:answered], lambda query: CONSTANT) + prompts(QUERIES[answered:])
+
+
+def long(answered: int) -> bytes:
+    explained = weights_text(0.4, 0.3, 0.3, reasoning="why " * 250)
+    return labelled(QUERIES[:answered], lambda query: explained) + prompts(QUERIES[answered:])
+
+
+@pytest.mark.parametrize(
+    ("asked", "lost", "reason"),
+    [
+        (constant(90), constant(91), "91 labelled records have one and the same answer"),
+        (long(74), long(75), "75 of the 75 answers are longer"),
+        (prompts(QUERIES[:120]), prompts(QUERIES[:119]), "99 records at most would be left for training"),
+    ],
+)
+def test_the_teacher_is_asked_nothing_where_none_of_its_answers_could_save_the_dataset(
+    asked: bytes, lost: bytes, reason: str
+) -> None:
+    asking = {"label": True, "max_constant_share": 0.6}
+    assert examined(asked, dataset=asking).to_label
+    dataset = examined(lost, dataset=asking)
+    assert dataset.to_label == []
+    (said,) = dataset.reasons
+    assert reason in said
+
+
+def test_of_a_given_golden_set_only_what_leaks_is_lacking_however_much_is_labelled() -> None:
+    golden = read_golden([labelled(QUERIES[:30])], task(), "golden.jsonl")
+    asking = task(dataset={"label": True})
+    assert examine([prompts(QUERIES[:130])], asking, golden, "golden.jsonl").to_label
+    lost = examine([prompts(QUERIES[:129])], asking, golden, "golden.jsonl")
+    assert (lost.to_label, len(lost.reasons)) == ([], 1)
