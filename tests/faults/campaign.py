@@ -105,6 +105,11 @@ class Campaign:
         may_end = _REFUSED if kind.startswith("denied") else frozenset()
         if kind == "denied for good":
             world.drive(_DENIED)
+            if (
+                call.function == "watch"
+            ):  # nobody else heals: once it is allowed what it needs again, it has to
+                world.plan = lambda one: None
+                world.drive(self._watching())
             return broken(world, self.scenario, may_end, for_good=True)
         left, found = world.moment() if world.warm else None, self._end(may_end)
         if left is not None:
