@@ -124,8 +124,14 @@ def in_words(file: Path, task: "Task", findings: dict[str, Any]) -> Iterator[str
         for example in findings.get(name, {}).get("examples", [])[:_EXAMPLES]:
             lines = " and ".join(str(line or "golden.jsonl") for line in example["lines"])
             yield f"    [dim]{title}, lines {lines}:[/] {safe(' / '.join(example['queries']))}"
-    if findings["accepted"] is False and findings.get("counts", {}).get("labelled") == 0:
+    if not findings["accepted"] and _may_be_lent_a_golden_set(findings.get("counts", {}), task):
         yield "  [dim]prompts alone are accepted if a run of the task is live: its golden set is used then[/]"
+
+
+def _may_be_lent_a_golden_set(counts: dict[str, int], task: "Task") -> bool:
+    """Whether these are prompts alone, from which the task's job can learn, and nothing to measure it on."""
+    learns_from_prompts = task.job is not None and not task.limits.labelled
+    return learns_from_prompts and counts.get("prompt_only", 0) > 0 and counts["golden"] == 0
 
 
 def _facts(findings: dict[str, Any]) -> Iterator[tuple[str, str]]:

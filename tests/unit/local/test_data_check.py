@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,19 @@ from local.data.command import main
 from local.data.task_folder import PROJECT
 from signalbox.dataset import examine
 from signalbox.dataset_cost import add_cost
-from tests.builders import QUERIES, labelled, line, prompts, spec, task, task_yaml, truth, tuned_spec
+from tests.builders import (
+    QUERIES,
+    embedded_spec,
+    labelled,
+    line,
+    prompts,
+    reinforced_spec,
+    spec,
+    task,
+    task_yaml,
+    truth,
+    tuned_spec,
+)
 
 
 @pytest.fixture
@@ -157,6 +170,18 @@ def test_prompts_that_the_teacher_will_label_are_usable_and_what_that_costs_is_s
         "the teacher is asked 150 queries that have no answer before the run goes on, estimate $0.0" in said
     )
     assert check(folder, prompts() + b"x\n" * 30) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "hinted"),
+    [(spec(), True), (tuned_spec(), False), (reinforced_spec(), False), (embedded_spec(), False)],
+)
+def test_a_golden_set_of_the_live_run_is_hinted_at_only_where_prompts_alone_are_learnt_from(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: dict[str, Any], hinted: bool
+) -> None:
+    (folder / "task.yaml").write_bytes(task_yaml(content))
+    assert check(folder, prompts()) == 4
+    assert ("prompts alone are accepted if a run of the task is live" in capsys.readouterr().out) is hinted
 
 
 @pytest.mark.parametrize(("budget", "held"), [(0.01, True), (0, True), (1000, False), (None, False)])
