@@ -182,8 +182,7 @@ def take_inventory(
             if "#" in key and not key.startswith(GENERATION_PREFIX) and _item_is_of(key, item, task, spared)
         )
     concerned = {task_of(run_id)} if run_id else {task} if task else unclear
-    inventory.left = [_unclear(name) for name in sorted(unclear & spared & concerned)]
-    inventory.left += map(_unsure, unsure)
+    inventory.left = [*map(_unclear, sorted(unclear & spared & concerned)), *map(_unsure, unsure)]
     if task:
         _leave_unreadable(inventory)
     return inventory, [holding for holding in wanted if is_spared(holding)]
