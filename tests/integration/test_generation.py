@@ -200,6 +200,10 @@ def test_a_job_that_somebody_stops_is_not_begun_again_and_what_it_answered_is_ke
     assert cloud.store.folder("generations").names(generation.id, "labels-1/output/", ".jsonl.out")
     assert cloud.bedrock.asked == []
     assert len(cloud.bedrock.batches) == 1
+    # And what it had answered was paid for
+    found = report(cloud, generation)
+    assert found["counts"] == {"queries": 150, "labelled": 100, "without_answer": 50, "disagreeing": 0}
+    assert "usd" in found["cost"]
 
 
 def test_what_cannot_be_labelled_twice_is_reported(cloud: Cloud) -> None:

@@ -14,7 +14,7 @@ from signalbox.failure import PermanentFailure
 from signalbox.generation import Generation, GenerationState
 from signalbox.generation_report import report, summary
 from signalbox.generation_work import REPORT, TimeUp, Work
-from signalbox.labelling import Answers, Tokens, labels, teacher_of
+from signalbox.labelling import Answers, Label, Tokens, labels, teacher_of
 from signalbox.labelling_cost import in_words, way_of
 from signalbox.observability import annotate, discreet, logger
 from signalbox.pipeline import Pipeline
@@ -123,7 +123,12 @@ def _label(work: Work) -> bool:
     answers, state = Answers(), work.generation.state
     spent = [answers.read(work.output(number), work.task) for number in range(1, state.round)]
     wanted = answers.missing(work.asked)
-    ending = ask(work, wanted)
+    try:
+        ending = ask(work, wanted)
+    except PermanentFailure:
+        spent.append(answers.read(work.output(state.round), work.task))
+        _report(work, answers, spent)
+        raise
     if ending is None:
         return False
     spent.append(answers.read(work.output(state.round), work.task))
@@ -138,17 +143,23 @@ def _label(work: Work) -> bool:
 
 def _complete(work: Work, answers: Answers, spent: list[Tokens], ending: str) -> None:
     """Hand on what has a label, and say what it came to: -> COMPLETED."""
-    labelled = labels(answers, work.labelling.samples)
-    found = report(work, answers, labelled, spent)
+    labelled, found = _report(work, answers, spent)
     faults = "; ".join(f"{reason} ({number:,})" for reason, number in found["faults"].items())
     why = (f"; answers that cannot be used: {faults}" if faults else "") + ending
-    work.put(REPORT, _written(found))  # for whoever asks why it has failed, if it does
     finished: Finished = _kind(work).finish(work, labelled, why)
     found |= finished.facts | {"counts": found["counts"] | finished.counts}
     work.put(REPORT, _written(found))
     made = finished.dataset
     named = {"dataset_key": made.key, "run_id": run_id_for(made)} if made else {}
     work.move(GenerationState.COMPLETED, finished.note, summary=summary(found), **named)
+
+
+def _report(work: Work, answers: Answers, spent: list[Tokens]) -> tuple[list[Label], dict[str, Any]]:
+    """Write down what the teacher has answered and what was paid, for whoever asks why it has failed, if it does."""
+    labelled = labels(answers, work.labelling.samples)
+    found = report(work, answers, labelled, spent)
+    work.put(REPORT, _written(found))
+    return labelled, found
 
 
 def _written(found: dict[str, Any]) -> str:
