@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from signalbox import dataset as module
-from signalbox.dataset import MIN_GOLDEN, Dataset, GoldenError, examine, read_golden
+from signalbox.dataset import Dataset, GoldenError, examine, read_golden
+from signalbox.golden_set import MIN_GOLDEN
 from signalbox.records import Record
 from tests.builders import (
     LABELS,
