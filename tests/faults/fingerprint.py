@@ -46,7 +46,14 @@ def _texts(world: World) -> Iterator[str]:
     items = sorted(world.items(), key=lambda item: item["id"]["S"])
     yield from (json.dumps(item, sort_keys=True) for item in items)
     bedrock = world.bedrock
-    made = [bedrock.jobs, bedrock.deployments, bedrock.evaluations, bedrock.deleted_models, bedrock.lost]
+    made = [
+        bedrock.jobs,
+        bedrock.deployments,
+        bedrock.throughputs,
+        bedrock.evaluations,
+        bedrock.deleted_models,
+        bedrock.lost,
+    ]
     yield from (json.dumps(each, default=_plain, sort_keys=True) for each in made)
     for delivery in world.pending:
         yield f"{delivery.function} {json.dumps(delivery.event, sort_keys=True)}"

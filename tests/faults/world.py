@@ -30,7 +30,7 @@ from tests.unit.template.stack import ACCOUNT, DATA_BUCKET
 
 _SERVICES = ("s3", "dynamodb", "events", "sns", "cloudwatch", "bedrock", "bedrock-runtime")
 _KEPT = ("s3", "dynamodb", "cloudwatch")
-_BEDROCK = ("jobs", "deployments", "evaluations", "deleted_models", "lost", "calls", "asked")
+_BEDROCK = ("jobs", "deployments", "throughputs", "evaluations", "deleted_models", "lost", "calls", "asked")
 _OWN = ("pending", "announced", "invoked", "crashes", "mails_sent", "turns")
 _MOVED = ("created_at", "updated_at", "released_at")
 _MINUTE = timedelta(minutes=1)
