@@ -63,10 +63,11 @@ def watch(pipeline: Pipeline, nudge_after: timedelta, retire_after: timedelta) -
     now = datetime.now(UTC)
     under_way = list(pipeline.runs.active())
     pipeline.attention.notice_runs(under_way)
-    nudged = _heal_all(under_way, now, pipeline, nudge_after)
-    _look_at_pointers(now, pipeline)
-    failed: list[Exception] = []  # what follows asks S3, which may be slow, or not answer
-    with _apart("generations", failed):
+    failed: list[Exception] = []
+    nudged = _heal_all(under_way, now, pipeline, nudge_after, failed)
+    with _apart("health", failed):
+        _look_at_pointers(now, pipeline)
+    with _apart("generations", failed):  # from here on S3 is asked, which may be slow, or not answer
         nudged += look_after(pipeline, now, nudge_after)
     with _apart("retention of runs", failed):
         look_through(pipeline, now, retire_after)
@@ -90,7 +91,9 @@ def _apart(part: str, failed: list[Exception]) -> Iterator[None]:
         failed.append(error)
 
 
-def _heal_all(under_way: list[Run], now: datetime, pipeline: Pipeline, nudge_after: timedelta) -> int:
+def _heal_all(
+    under_way: list[Run], now: datetime, pipeline: Pipeline, nudge_after: timedelta, failed: list[Exception]
+) -> int:
     """Heal each run that is due, and return how many of them were nudged."""
     nudged = 0
     for run in under_way:
@@ -100,8 +103,9 @@ def _heal_all(under_way: list[Run], now: datetime, pipeline: Pipeline, nudge_aft
             nudged += _heal(run, now, pipeline)
         except Superseded:
             logger.info("run moved on meanwhile", extra={"run_id": run.id})
-        except Exception:  # one run that cannot be healed must not keep the others waiting
+        except Exception as error:  # one run that cannot be healed must not keep the others waiting
             logger.exception("run not healed", extra={"run_id": run.id})
+            failed.append(error)
     return nudged
 
 
@@ -110,13 +114,10 @@ def _look_at_pointers(now: datetime, pipeline: Pipeline) -> None:
 
     Whoever looks at its health has the rights.
     """
-    try:
-        pointers = pipeline.runs.live_pointers()
-        pipeline.attention.notice_pointers(pointers)
-        if any(live.previous and live.is_on_trial(now) for live in pointers):
-            pipeline.bus.check_health()
-    except Exception:  # must not keep runs from being healed
-        logger.exception("health not checked")
+    pointers = pipeline.runs.live_pointers()
+    pipeline.attention.notice_pointers(pointers)
+    if any(live.previous and live.is_on_trial(now) for live in pointers):
+        pipeline.bus.check_health()
 
 
 def _register_unannounced(

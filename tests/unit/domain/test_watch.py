@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 
 from signalbox import watch as module
 from signalbox.bedrock import Bedrock
@@ -132,7 +133,8 @@ def test_an_owed_event_is_published_before_the_nudge(world: World) -> None:
 def test_an_owed_event_that_cannot_be_published_stays_owed(world: World) -> None:
     world.run(State.HELD, hours=2, outbox="ModelHeld")
     world.events.refuses = True
-    assert world.watch() == 0
+    with pytest.raises(RuntimeError, match="did not take ModelHeld"):
+        world.watch()
     assert world.only.outbox == "ModelHeld"
 
 
@@ -270,7 +272,8 @@ def test_a_run_that_has_ended_is_shown_though_no_pointer_could_be_read_while_it_
     run = world.run(State.TRAINING)
     with monkeypatch.context() as throttled:
         throttled.setattr(RunTable, "live_pointers", Mock(side_effect=client_error("ThrottlingException")))
-        world.watch()
+        with pytest.raises(ClientError):
+            world.watch()
     # When the run has ended by the next, then that is shown
     world.runs.delivered(world.runs.move(run, State.FAILED, event="RunFailed"))
     world.watch()
@@ -301,6 +304,21 @@ def test_health_is_checked_though_s3_does_not_answer(world: World, monkeypatch: 
     with pytest.raises(ZeroDivisionError):
         world.watch()
     assert world.events.names == ["HealthCheckDue"]
+
+
+@pytest.mark.parametrize("denied", ["publish", "check_health"])
+def test_that_no_run_can_be_nudged_or_no_health_be_checked_is_heard_of(
+    world: World, monkeypatch: pytest.MonkeyPatch, denied: str
+) -> None:
+    world.run(State.ACCEPTED, hours=0.1)
+    before = Live(
+        run_id="a-1", model="m", since=datetime.now(UTC), task_name="a", task=embedded_spec(), student=True
+    )
+    promoted = before.model_copy(update={"run_id": "a-2", "previous": before})
+    world.table.items[promoted.item()["id"]] = promoted.item()
+    monkeypatch.setattr(EventBus, denied, Mock(side_effect=client_error("AccessDeniedException")))
+    with pytest.raises(ClientError):
+        world.watch()
 
 
 PARTS = [
