@@ -90,7 +90,7 @@ def test_queries_are_kept_behind_the_answers_back(student: bytes) -> None:
             assert answer_to(f"{QUERIES[0]} {number}", sandbox)["statusCode"] == 200
             if stub.written:
                 break
-    ((path, content),) = stub.written.items()
+    path, content = next(iter(stub.written.items()))  # the next ones may be on their way already
     assert path.startswith("/queries/clip-search/") or path.startswith("/clip-search/")
     lines = [json.loads(line) for line in content.splitlines()]
     assert [line["query"] for line in lines] == [f"{QUERIES[0]} {place}" for place in range(50)]

@@ -44,9 +44,9 @@ def served(application: Any) -> Iterator[str]:
     listener.detach()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    """URL of an S3 with an empty bucket."""
+    """URL of an S3 with an empty bucket, for a module: `mock_aws` of another empties what moto keeps in a process."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
@@ -55,7 +55,7 @@ def s3_endpoint() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def s3(s3_endpoint: str) -> Any:
     """An S3 client."""
     return boto3.client("s3", endpoint_url=s3_endpoint, **KEYS)
@@ -96,9 +96,9 @@ class Bedrock:
         self.runtime = boto3.client("bedrock-runtime", endpoint_url=url, config=settings, **KEYS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bedrock(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bedrock]:
-    """A stand-in that serves for the whole session."""
+    """A stand-in that serves for a whole module."""
     events, faults = Events(), Faults()
     configuration = Configuration(deployment_seconds=0.05, batch_minimum_records=2)
     folder = tmp_path_factory.mktemp("bedrock")
@@ -148,7 +148,7 @@ def job() -> Callable[..., dict[str, Any]]:
     return job
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def training_data(s3: Any) -> None:
     """Put the dataset into the bucket."""
     s3.put_object(Bucket=BUCKET, Key="train.jsonl", Body=dataset())
