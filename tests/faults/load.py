@@ -1,7 +1,7 @@
 """Drop many datasets at once on one machine and say how long it took and what memory it took at most.
 
-`python -m tests.faults.load [datasets] [embedded|bedrock]`; the app is one of its own, its Bedrock enforces the quotas
-that LOCAL_BEDROCK_* variables set.
+`PYTHONPATH=functions/common .venv/bin/python -m tests.faults.load [datasets] [embedded|bedrock]`; the app is one of its
+own, its Bedrock enforces the quotas that LOCAL_BEDROCK_* variables set.
 """
 
 import json
